@@ -1,0 +1,1 @@
+"""Every decision, and nothing else: no I/O, no clock, no threads."""

@@ -1,0 +1,202 @@
+"""The nouns: what a side showed, what both sides agreed on, and what to do next.
+
+Paths are `str`, relative to the root, `/` between segments, never starting with one. A directory's
+path ends with `/`; so the file `a` and the directory `a/` are different paths, and comparing
+strings (code points) gives the same order as comparing their UTF-8 bytes, which is the order in
+which S3 lists keys. The root itself is the empty string.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+EMPTY = "empty"
+"""Tag of a directory that holds nothing (local), or is kept by a marker object (see MARKER)."""
+FULL = "full"
+"""Tag of a local directory that holds something that may be synced."""
+UNMANAGED = "unmanaged"
+"""Tag of a local directory that holds only ignored or unreadable things."""
+MARKER = "marker"
+"""Tag of a remote directory that a zero-byte `dir/` object keeps in being."""
+IMPLIED = "implied"
+"""Tag of a remote directory that exists only because keys below it do."""
+
+
+class Kind(StrEnum):
+    """What an entry is."""
+
+    FILE = "file"
+    DIR = "dir"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or directory as one side showed it at one moment.
+
+    Attributes:
+        kind: File, directory or symbolic link.
+        size: Bytes of content; 0 for a directory.
+        tag: Opaque compare-and-set token. Local: the identity (inode, size, mtime_ns, ctime_ns);
+            remote: the ETag without quotes; a directory: one of the constants of this module.
+            Equal tags mean that nothing changed; different tags mean that something may have.
+        sha256: Hex digest of the content, when it is known for this very tag.
+        mtime_ns: Modification time in nanoseconds since the epoch, when known. Data to carry,
+            never a reason to transfer.
+        mode: Permission bits (0 to 0o777), when known.
+        stamp: The server's LastModified for this object, as text, when known. Only ever compared
+            for equality.
+        version: S3 VersionId, when known.
+        ops: Operation ids found in the object's metadata, newest first: the write that made this
+            version and the ones it was built upon (rule R1).
+    """
+
+    kind: Kind
+    size: int
+    tag: str
+    sha256: str | None = None
+    mtime_ns: int | None = None
+    mode: int | None = None
+    stamp: str | None = None
+    version: str | None = None
+    ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The last state of a path that was known to be equal on both sides at one moment.
+
+    Attributes:
+        kind: File, directory or link.
+        size: Bytes of content.
+        sha256: Hex digest of the content; empty for a directory.
+        local_tag: The local side's tag at that moment; empty when it must be determined afresh.
+        remote_tag: The remote side's tag (ETag) at that moment.
+        mtime_ns: Modification time as read back after applying it.
+        mode: Permission bits as read back after applying them.
+        stamp: The server's LastModified, once a listing has shown it.
+        version: S3 VersionId, when known.
+        ops: Operation ids of the remote version, newest first, at most eight.
+    """
+
+    kind: Kind
+    size: int
+    sha256: str
+    local_tag: str
+    remote_tag: str
+    mtime_ns: int | None = None
+    mode: int | None = None
+    stamp: str | None = None
+    version: str | None = None
+    ops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One item of a scan or a listing: the path is there and looks like this."""
+
+    path: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """One item of a scan or a listing: something is or may be there that cannot be synced.
+
+    It is evidence neither of presence nor of absence. Rows at `path`, and below it when `path`
+    ends with `/`, are left as they were.
+
+    Attributes:
+        path: The path, printable (bytes that are not UTF-8 are shown as `\\xNN`).
+        reason: Why, one sentence for a person.
+        hint: What to try, or an empty string.
+        valid: False when `path` is only a way to print the name, not a name one could use.
+    """
+
+    path: str
+    reason: str
+    hint: str = ""
+    valid: bool = True
+
+
+class Absence(StrEnum):
+    """How sure an observation is that a path is gone."""
+
+    PRESENT = "present"
+    ONCE = "once"
+    """Seen to be absent by one scan or listing."""
+    CONFIRMED = "confirmed"
+    """Seen to be absent again by another one that began after the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All that is known about one path; what the planner decides on.
+
+    Attributes:
+        path: The path.
+        local: The last local observation, or None when the path is not there.
+        base: What both sides last agreed on, or None.
+        remote: The last remote observation, or None when the path is not there.
+        local_absence: How sure `local is None` is; PRESENT when it is not None.
+        remote_absence: The same for `remote`.
+        local_gone: Mark LOCAL_GONE (rules R2, R5): this device has set out to delete the remote
+            version of this path, and no later observation has shown both sides equal.
+    """
+
+    path: str
+    local: Entry | None = None
+    base: Base | None = None
+    remote: Entry | None = None
+    local_absence: Absence = Absence.CONFIRMED
+    remote_absence: Absence = Absence.CONFIRMED
+    local_gone: bool = False
+
+
+class Verb(StrEnum):
+    """What an action does. Each is one compare-and-set, or touches nothing outside the database."""
+
+    PULL = "pull"
+    """Bring the remote version (or directory) to the local side."""
+    PUSH = "push"
+    """Bring the local version (or an empty directory) to the remote side."""
+    DELETE_LOCAL = "delete-local"
+    """Move the local version to the trash, because the remote one was deleted."""
+    DELETE_REMOTE = "delete-remote"
+    """Delete the remote version, because the local one was deleted."""
+    APPLY = "apply"
+    """Give the local file the remote one's metadata; the content is the same."""
+    CONFLICT = "conflict"
+    """Forget base and rename the local version aside, so that both travel on."""
+    INSPECT = "inspect"
+    """Find out the content digests that a decision needs."""
+    ADOPT = "adopt"
+    """Both sides are equal: make that the base. Touches no side."""
+    FORGET = "forget"
+    """Both sides are gone: drop the base. Touches no side."""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the action removes something from a side."""
+        return self in (Verb.DELETE_LOCAL, Verb.DELETE_REMOTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A verb, a path, and the row it was decided on: its preconditions.
+
+    Attributes:
+        verb: What to do.
+        row: What the decision rests on; the executor acts only while it is still true.
+        reason: Why, one sentence for a person; what `vaultsync why` prints.
+    """
+
+    verb: Verb
+    row: Row
+    reason: str = field(compare=False)
+
+    @property
+    def path(self) -> str:
+        """The path that the action is about."""
+        return self.row.path

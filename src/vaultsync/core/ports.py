@@ -1,0 +1,255 @@
+"""What the engine needs from the world, as Protocols.
+
+`Side` is implemented by the folder (`local.disk`), by the prefix (`remote.bucket`) and by the memory
+side of the tests; one contract suite runs on all of them. The comments here are the contract.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from vaultsync.core.model import Entry, Seen, Unseen
+
+
+class Content(Protocol):
+    """The bytes of exactly one version of one file, readable until closed.
+
+    `entry` describes the version that is being read, as completely as opening it could tell.
+    Any read raises Stale once the side can no longer give that version.
+    """
+
+    @property
+    def entry(self) -> Entry:
+        """The version that is being read."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly the bytes [offset, offset+length) cut at the end of the file."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole content in order, in bounded pieces. May be called more than once."""
+        ...
+
+    def sha256(self) -> str:
+        """Return the hex digest of the whole content; read at most once, then remembered.
+
+        A local file is flushed to disk first (a store through mmap changes neither mtime nor ctime
+        until it is written back) and examined before and after; Stale when it moved meanwhile.
+        """
+        ...
+
+    def md5(self) -> str:
+        """Return the hex MD5 of the whole content: only to be compared with a single-part ETag."""
+        ...
+
+    def close(self) -> None:
+        """Release what reading needs. Idempotent."""
+        ...
+
+    def __enter__(self) -> Content:
+        """Return self."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        ...
+
+
+class Staged(Protocol):
+    """New bytes that a side holds but does not show yet.
+
+    Between `stage` and `commit` the engine journals `path`, `op` and `token` durably, so that after
+    a crash `recover` can tell whether the commit happened.
+    """
+
+    @property
+    def path(self) -> str:
+        """Where the bytes are going to be."""
+        ...
+
+    @property
+    def op(self) -> str:
+        """The operation id, made by the engine, unique for ever."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the staged content."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the staged content."""
+        ...
+
+    @property
+    def token(self) -> str:
+        """Opaque: all that `recover` and `discard` need after a restart."""
+        ...
+
+
+class Committed(Protocol):
+    """What a commit did."""
+
+    @property
+    def entry(self) -> Entry:
+        """The version now shown, with the side's new tag, and mtime and mode as read back."""
+        ...
+
+    @property
+    def kept(self) -> str | None:
+        """Path of the conflict copy under which an unexpected local version was kept, if any."""
+        ...
+
+
+class Side(Protocol):
+    """One side of the mirror: a folder, a drive, a prefix, or a memory twin in tests.
+
+    Every method may raise Retry, SignIn, Blocked or Fatal. Every method that changes something is
+    a compare-and-set: when the side does not show `expected` any more it raises Stale and has
+    changed nothing that a person could see. `expected is None` means "nothing is there".
+    Methods are called from several threads at once, for different paths.
+    """
+
+    def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
+        """Yield what is at and below a path, in byte order of the full path, as a stream.
+
+        Args:
+            at: A path without a trailing `/`. If a file is there, just it; if a directory, it
+                (with `/`) and everything below; if nothing, nothing. Empty: everything, without
+                the root itself.
+            after: Leave out every path that is not greater than this one.
+
+        Control objects (`.vaultsync` at any depth) and ignored paths are never yielded. An error
+        on a directory yields Unseen for it and goes on; an error that concerns the whole side
+        (root missing, no access to the bucket, offline) raises, also in the middle of the stream:
+        then nothing may be concluded from what had not been yielded yet.
+        """
+        ...
+
+    def look(self, path: str) -> Entry | None:
+        """Observe one path afresh and as completely as one request can tell, or None if absent.
+
+        Raises Blocked for a thing that cannot be synced (device, FIFO, archived object).
+        """
+        ...
+
+    def identify(self, path: str, entry: Entry, like: Content | None = None) -> Entry:
+        """Return `entry` as it is now, with its sha256, reading as little as possible.
+
+        Args:
+            path: The path of a file or link.
+            entry: What is expected to be there. Stale when its tag has changed.
+            like: Content of the other side that this one might equal; a side that can prove
+                equality more cheaply than by reading (ETag against MD5) uses it.
+        """
+        ...
+
+    def open(self, path: str, entry: Entry) -> Content:
+        """Open this very version for reading. Stale when it is not there any more."""
+        ...
+
+    def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Staged:
+        """Bring all bytes of `content` to this side, durable but not visible under `path`.
+
+        Verifies size and digest against what `content` says of itself. Takes mtime and mode from
+        `content.entry`. A side may defer the transfer of small content to `commit`, as long as it
+        then sends exactly the bytes whose digest `Staged.sha256` gives. `content` must stay open
+        until commit or discard.
+
+        Args:
+            path: Where the bytes are going to be.
+            content: The version to copy.
+            op: The operation id to be recognisable by (rule R1).
+            parents: Operation ids of the version it replaces, newest first (at most 7 are kept).
+        """
+        ...
+
+    def commit(self, staged: Staged, expected: Entry | None) -> Committed:
+        """Show the staged bytes under their path iff the side still shows `expected`, atomically.
+
+        Missing parent directories are created. Retry with `unknown_outcome` when it cannot be
+        known whether it happened: `recover` will tell.
+        """
+        ...
+
+    def discard(self, token: str) -> None:
+        """Drop staged bytes that will not be committed. Idempotent; never touches visible data."""
+        ...
+
+    def recover(self, path: str, op: str, token: str) -> Entry | None:
+        """Tell after a crash or a lost answer whether a commit happened, and finish it if half done.
+
+        Returns the entry now at `path` if it is what that commit made (compare by operation id or
+        staged inode), else None after having discarded the staged bytes. Idempotent.
+        """
+        ...
+
+    def make_directory(self, path: str) -> Entry:
+        """Make an (empty) directory visible; no error if it is there already.
+
+        Args:
+            path: With trailing `/`. Blocked when a file is in the way.
+        """
+        ...
+
+    def delete(self, path: str, expected: Entry) -> None:
+        """Remove one file, link or directory iff the side still shows `expected`.
+
+        Gone already counts as done. A local file goes to the trash. A directory is removed only
+        when it holds nothing at all (else Stale); for a remote directory this removes its marker.
+        """
+        ...
+
+    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+        """Set mtime and permission bits; return the entry as read back."""
+        ...
+
+    def set_aside(self, path: str, expected: Entry) -> str:
+        """Rename a version to its conflict name (`core.names.conflict_name`), never replacing.
+
+        Returns the new path; if a copy with the same content and stem exists already, that one's
+        path, and the version goes to the trash. Only the local side can be asked.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise unless the side is the one it was bound to and usable.
+
+        The local side: root present, marker right, writable. The remote side: bucket reachable.
+        """
+        ...
+
+
+class Watcher(Protocol):
+    """Marks paths dirty; never says what happened to them."""
+
+    def start(self, dirty: Callable[[str], None]) -> None:
+        """Begin; `dirty(path)` is called from any thread; `dirty("")` means: look at everything."""
+        ...
+
+    def stop(self) -> None:
+        """End, and release all resources."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, injected so that tests can own it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch. For people and file names, never to decide anything."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        ...
