@@ -200,3 +200,89 @@ class Action:
     def path(self) -> str:
         """The path that the action is about."""
         return self.row.path
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An action under way.
+
+    Attributes:
+        verb: What is being done.
+        path: To which path.
+        size: Bytes in all.
+        since: When it began, seconds since the epoch.
+    """
+
+    verb: Verb
+    path: str
+    size: int
+    since: float
+
+
+class State(StrEnum):
+    """What the engine as a whole is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    SYNCING = "syncing"
+    PAUSED = "paused"
+    OFFLINE = "offline"
+    SIGN_IN_NEEDED = "sign-in needed"
+    WAITING_FOR_KEYRING = "waiting for the keyring"
+    STOPPED = "stopped"
+    """The root or the vault is not the one this profile is bound to, or something else that only
+    a person can put right; `reason` and `hint` tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An item that is not in sync yet, and why.
+
+    Attributes:
+        path: Which item.
+        code: `pending`, `transfer`, `retry`, `blocked`, `held` or `conflict`.
+        reason: Why it waits, one sentence.
+        hint: What to try, or empty.
+        next_try: Seconds since the epoch of the next try; None when it waits for something else.
+    """
+
+    path: str
+    code: str
+    reason: str
+    hint: str = ""
+    next_try: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One profile at one moment.
+
+    Attributes:
+        state: What the engine does.
+        reason: Why it is in that state, when it is not a good one.
+        hint: What to try.
+        files: Files that are in sync.
+        bytes: Their content.
+        pending: Items known not to be in sync (waiting or under way).
+        blocked: Items that cannot be synced until somebody changes something.
+        conflicts: Conflict copies in the tree.
+        transfers: What is under way.
+        observed: Counts finished observations of the whole remote side; never goes down.
+        scanned_at: When the last full local scan ended, seconds since the epoch.
+        polled_at: When the last remote poll ended.
+        requests: Requests sent since the start, by kind.
+    """
+
+    state: State
+    reason: str = ""
+    hint: str = ""
+    files: int = 0
+    bytes: int = 0
+    pending: int = 0
+    blocked: int = 0
+    conflicts: int = 0
+    transfers: tuple[Transfer, ...] = ()
+    observed: int = 0
+    scanned_at: float | None = None
+    polled_at: float | None = None
+    requests: dict[str, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from vaultsync.core.model import Entry, Seen, Unseen
+    from vaultsync.core.model import Entry, Seen, Status, Unseen, Waiting
 
 
 class Content(Protocol):
@@ -252,4 +252,48 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that only grow."""
+        ...
+
+
+class Vault(Protocol):
+    """What a view (API, page, command) may ask of a running vault. Called from any thread."""
+
+    def status(self) -> Status:
+        """The state of the whole."""
+        ...
+
+    def waiting(self, limit: int = 1000) -> list[Waiting]:
+        """Items that are not in sync, with reasons, in path order."""
+        ...
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Conflict copies as (path of the copy, path of the original), in path order."""
+        ...
+
+    def why(self, path: str) -> dict[str, object]:
+        """Everything that decides about one path, as JSON-ready values.
+
+        Keys: path, decision (a verb or `nothing`), reason, ignored (the rule or null), local, base,
+        remote (each an object or null), waiting (an object or null).
+        """
+        ...
+
+    def sync(self) -> None:
+        """Look at everything on both sides now. Returns at once."""
+        ...
+
+    def pause(self) -> None:
+        """Start no new work until resumed."""
+        ...
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        ...
+
+    def wait_at_rest(self, timeout: float) -> None:
+        """Return once nothing is pending and both sides were observed after this call began.
+
+        Raises TimedOut after `timeout` seconds; SignIn, Retry (offline) or Fatal when the engine
+        is in a state that it will not leave by itself.
+        """
         ...
