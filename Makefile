@@ -1,0 +1,31 @@
+# Short names for the scripts that do the work.
+
+.PHONY: help check lint test format demo changelog clean
+
+help:  ## List these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+check:  ## Everything that must hold before a change goes in
+	./test
+
+lint:  ## Only the checks that read the code without running it
+	tools/environment dev
+	tools/checks
+
+test:  ## Only the tests
+	./test tests
+
+format:  ## Let ruff order the code
+	tools/environment dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+demo:  ## Show vaultsync at work against a cloud on this machine
+	./demo
+
+changelog:  ## Preview the next changelog from the fragments
+	tools/environment dev
+	.venv/bin/towncrier build --draft
+
+clean:  ## Remove what builds and checks leave behind (not .venv)
+	rm -rf build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
