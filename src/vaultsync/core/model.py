@@ -143,6 +143,8 @@ class Row:
         remote_absence: The same for `remote`.
         local_gone: Mark LOCAL_GONE (rules R2, R5): this device has set out to delete the remote
             version of this path, and no later observation has shown both sides equal.
+        intents: Operation ids of our own writes to this path whose outcome is not known (R1): a
+            remote version that carries one of them is our own ancestor.
     """
 
     path: str
@@ -152,6 +154,7 @@ class Row:
     local_absence: Absence = Absence.CONFIRMED
     remote_absence: Absence = Absence.CONFIRMED
     local_gone: bool = False
+    intents: tuple[str, ...] = ()
 
 
 class Verb(StrEnum):

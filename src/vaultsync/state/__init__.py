@@ -1,0 +1,1 @@
+"""What was observed and agreed, kept in SQLite. The only room that speaks SQL."""

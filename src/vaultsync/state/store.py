@@ -1,0 +1,401 @@
+"""The state database: rows, journal, intents and what it is all bound to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Self
+
+from vaultsync.core.errors import Blocked, Fatal
+from vaultsync.core.model import Absence, Base, Entry, Kind, Row, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+VERSION = 1
+CHUNK = 1000
+"""Rows fetched at once: a reader never holds a cursor open while rows are being written."""
+
+_COLUMNS = (
+    "path, l_kind, l_size, l_tag, l_sha256, l_mtime, l_mode, l_absent,"
+    " b_kind, b_size, b_sha256, b_ltag, b_rtag, b_mtime, b_mode, b_stamp, b_version, b_ops, b_gone,"
+    " r_kind, r_size, r_tag, r_sha256, r_mtime, r_mode, r_stamp, r_version, r_ops, r_absent"
+)
+_NAMES = [name.strip() for name in _COLUMNS.split(",")]
+_UPSERT = (
+    f"INSERT INTO path ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - constants
+    " ON CONFLICT (path) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])
+)
+_ABSENCE = {1: Absence.ONCE, 2: Absence.CONFIRMED}
+
+
+class Damaged(Fatal):
+    """The database file cannot be read. It is safe to move it aside and start with an empty one."""
+
+    code = "state-damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """An operation that was about to become visible.
+
+    Attributes:
+        path: Where.
+        op: Its operation id.
+        verb: PULL or PUSH.
+        token: What the target side needs to find its staged bytes.
+        base: The base to record once it has happened; the target side's tag is filled in then.
+    """
+
+    path: str
+    op: str
+    verb: Verb
+    token: str
+    base: Base
+
+
+class Store:
+    """The state of one vault on this device. Used by one thread; others take a `reader()`.
+
+    Raises Damaged when the file is not a sound database of ours, Fatal when it was written by a
+    newer version.
+    """
+
+    def __init__(self, file: Path, *, readonly: bool = False) -> None:
+        self._file = file
+        mode = "ro" if readonly else "rwc"
+        try:
+            self._db = sqlite3.connect(
+                f"{file.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+            )
+        except sqlite3.Error as error:
+            raise Damaged(f"The state database {file} cannot be opened: {error}.") from error
+        try:
+            self._prepare(readonly)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, readonly: bool) -> None:
+        try:
+            if readonly:
+                self._db.execute("PRAGMA query_only = ON")
+                return
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                schema = resources.files("vaultsync.state").joinpath("schema.sql").read_text()
+                self._db.executescript(f"BEGIN;{schema}COMMIT;")
+            elif version > VERSION:
+                raise Fatal(
+                    f"The state database {self._file} was written by a newer vaultsync.",
+                    "Update vaultsync; or move the file away, the vault will be merged anew.",
+                )
+            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
+        if verdict != "ok":
+            raise Damaged(f"The state database {self._file} is damaged: {verdict}.")
+
+    def reader(self) -> Store:
+        """A second, read-only view for another thread. Close it."""
+        return Store(self._file, readonly=True)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """All or nothing.
+
+        Args:
+            durable: Whether the commit must have reached the disk before this returns: true for
+                what precedes an irreversible step. Other commits may be lost by a power cut,
+                never torn.
+
+        Raises:
+            Blocked: The disk is full or cannot be written; nothing was recorded.
+            Damaged: The file is broken.
+        """
+        try:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise Blocked(
+                f"The state database {self._file} cannot be written: {error}.",
+                "Free some space on its disk, or make it writable.",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
+
+    # Rows
+
+    def row(self, path: str) -> Row:
+        """All that is known about one path; an empty row when nothing is."""
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM path WHERE path = ?", (path,)).fetchone()  # noqa: S608
+        row = Row(path) if found is None else _row(found)
+        return self._with_intents([row])[0]
+
+    def rows(self, at: str = "", after: str = "") -> Iterator[Row]:
+        """Yield the rows at and below a path in order; rows written meanwhile may be among them.
+
+        Args:
+            at: A path without trailing `/`; empty for all.
+            after: Leave out paths that are not greater than this one.
+        """
+        if not at:
+            yield from self._range(after, None)
+            return
+        if at > after:
+            row = self.row(at)
+            if row != Row(at):
+                yield row
+        yield from self._range(max(after, at + "."), at + "0")
+
+    def _range(self, after: str, before: str | None) -> Iterator[Row]:
+        where = "path > ?" if before is None else "path > ? AND path < ?"
+        while True:
+            arguments = (after,) if before is None else (after, before)
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM path WHERE {where} ORDER BY path LIMIT {CHUNK}",  # noqa: S608
+                arguments,
+            ).fetchall()
+            if not found:
+                return
+            rows = self._with_intents([_row(values) for values in found])
+            yield from rows
+            after = rows[-1].path
+
+    def _with_intents(self, rows: list[Row]) -> list[Row]:
+        """Fill in the operation ids of unknown outcome; there are nearly always none."""
+        found = self._db.execute(
+            "SELECT path, op FROM intent WHERE path >= ? AND path <= ?",
+            (rows[0].path, rows[-1].path),
+        ).fetchall()
+        if not found:
+            return rows
+        intents: dict[str, tuple[str, ...]] = {}
+        for path, op in found:
+            intents[path] = (*intents.get(path, ()), op)
+        return [
+            Row(
+                row.path,
+                row.local,
+                row.base,
+                row.remote,
+                row.local_absence,
+                row.remote_absence,
+                row.local_gone,
+                intents.get(row.path, ()),
+            )
+            for row in rows
+        ]
+
+    def save(self, rows: Iterable[Row]) -> None:
+        """Write rows; one that says nothing any more is removed. Call within a transaction."""
+        for row in rows:
+            if row.local is None and row.base is None and row.remote is None:
+                self._db.execute("DELETE FROM path WHERE path = ?", (row.path,))
+            else:
+                self._db.execute(_UPSERT, _values(row))
+
+    def unsure(self) -> list[Row]:
+        """Rows with an absence that was seen only once, at most one chunk of them, in order."""
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM path WHERE l_absent = 1 OR r_absent = 1"  # noqa: S608
+            f" ORDER BY path LIMIT {CHUNK}"
+        ).fetchall()
+        return self._with_intents([_row(values) for values in found]) if found else []
+
+    def shows_below(self, path: str) -> bool:
+        """Whether the remote side shows anything below `path` (with trailing `/`)."""
+        found = self._db.execute(
+            "SELECT 1 FROM path WHERE path >= ? AND path < ? AND r_kind IS NOT NULL LIMIT 1",
+            (path, path[:-1] + "0"),
+        ).fetchone()
+        return found is not None
+
+    def totals(self) -> tuple[int, int]:
+        """Files (and links) in sync, and their bytes."""
+        files, size = self._db.execute("SELECT files, bytes FROM total").fetchone()
+        return files, size
+
+    def conflicts(self) -> list[str]:
+        """Paths whose name has the form of a conflict copy, in order."""
+        found = self._db.execute(
+            "SELECT path FROM path WHERE l_kind = 'file' AND path GLOB '* (conflict *)*'"
+            " ORDER BY path"
+        )
+        return [path for (path,) in found]
+
+    # Journal and intents
+
+    def begin(self, operation: Journalled) -> None:
+        """Journal an operation that is about to become visible; its path must not have one yet."""
+        self._db.execute(
+            "INSERT INTO journal (path, op, verb, token, base) VALUES (?, ?, ?, ?, ?)",
+            (
+                operation.path,
+                operation.op,
+                operation.verb.value,
+                operation.token,
+                _dump(operation.base),
+            ),
+        )
+
+    def finish(self, path: str) -> None:
+        """Take a path's operation out of the journal; none there is fine."""
+        self._db.execute("DELETE FROM journal WHERE path = ?", (path,))
+
+    def journal(self) -> list[Journalled]:
+        """Operations that were begun and not finished."""
+        found = self._db.execute("SELECT path, op, verb, token, base FROM journal ORDER BY path")
+        return [
+            Journalled(path, op, Verb(verb), token, _load(base))
+            for path, op, verb, token, base in found
+        ]
+
+    def intend(self, operation: Journalled, since: float) -> None:
+        """Remember a remote write whose outcome is not known."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO intent (op, path, base, since) VALUES (?, ?, ?, ?)",
+            (operation.op, operation.path, _dump(operation.base), since),
+        )
+
+    def intended(self, op: str) -> Base | None:
+        """The base that an intent of ours would have made, or None when there is no such intent."""
+        found = self._db.execute("SELECT base FROM intent WHERE op = ?", (op,)).fetchone()
+        return None if found is None else _load(found[0])
+
+    def forget_intents(self, before: float) -> int:
+        """Drop intents older than a time (seconds since the epoch); returns how many."""
+        return self._db.execute("DELETE FROM intent WHERE since < ?", (before,)).rowcount
+
+    # Binding
+
+    def meta(self, key: str) -> str | None:
+        """A value that was set before, or None."""
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Set a value."""
+        self._db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def _dump(base: Base) -> str:
+    return json.dumps(asdict(base))
+
+
+def _load(text: str) -> Base:
+    values = json.loads(text)
+    return Base(**{**values, "kind": Kind(values["kind"]), "ops": tuple(values["ops"])})
+
+
+def _ops(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split()) if text else ()
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    here, agreed, there = values[1:8], values[8:19], values[19:29]
+    local = base = remote = None
+    if here[0] is not None:
+        local = Entry(Kind(here[0]), *here[1:6])
+    if agreed[0] is not None:
+        base = Base(Kind(agreed[0]), *agreed[1:9], ops=_ops(agreed[9]))
+    if there[0] is not None:
+        remote = Entry(Kind(there[0]), *there[1:8], ops=_ops(there[8]))
+    return Row(
+        values[0],
+        local,
+        base,
+        remote,
+        _ABSENCE[here[6]] if local is None else Absence.PRESENT,
+        _ABSENCE[there[9]] if remote is None else Absence.PRESENT,
+        bool(agreed[10]),
+    )
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    local, base, remote = row.local, row.base, row.remote
+    here: tuple[Any, ...] = (None,) * 6
+    agreed: tuple[Any, ...] = (None,) * 10
+    there: tuple[Any, ...] = (None,) * 9
+    if local is not None:
+        here = (
+            local.kind.value,
+            local.size,
+            local.tag,
+            local.sha256,
+            local.mtime_ns,
+            local.mode,
+        )
+    if base is not None:
+        agreed = (
+            base.kind.value,
+            base.size,
+            base.sha256,
+            base.local_tag,
+            base.remote_tag,
+            base.mtime_ns,
+            base.mode,
+            base.stamp,
+            base.version,
+            " ".join(base.ops),
+        )
+    if remote is not None:
+        there = (
+            remote.kind.value,
+            remote.size,
+            remote.tag,
+            remote.sha256,
+            remote.mtime_ns,
+            remote.mode,
+            remote.stamp,
+            remote.version,
+            " ".join(remote.ops),
+        )
+    once_here = local is None and row.local_absence is Absence.ONCE
+    once_there = remote is None and row.remote_absence is Absence.ONCE
+    return (
+        row.path,
+        *here,
+        1 if once_here else 2,
+        *agreed,
+        int(row.local_gone),
+        *there,
+        1 if once_there else 2,
+    )
