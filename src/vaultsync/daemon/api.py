@@ -1,0 +1,285 @@
+"""The daemon's API: a Vault over HTTP and JSON on a Unix socket that only its owner can use.
+
+Every answer is an envelope: `{"schema": 1, "ok": true, "result": ...}`, or `"ok": false` with
+`"error": {"code", "message", "hint"}`. With curl:
+`curl --unix-socket $XDG_RUNTIME_DIR/vaultsync/default.sock http://vaultsync/v1/status`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from vaultsync import __version__
+from vaultsync.core.errors import AnotherInstance, Fatal, NotFound, Usage, VaultsyncError
+from vaultsync.daemon import wire
+from vaultsync.paths import make_private
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from vaultsync.core.ports import Vault
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_HTTP_STATUS = {
+    "usage": 400,
+    "sign-in-needed": 401,
+    "refused": 403,
+    "not-found": 404,
+    "guard": 409,
+    "another-instance": 409,
+    "offline": 503,
+    "timed-out": 504,
+}
+"""What a generic HTTP client is told; ours looks at the error's code."""
+
+MOST_ROWS = 100_000
+"""The largest `limit` of a list."""
+
+_PEER = struct.Struct("3i")
+
+
+class _OwnersOnly(socket.socket):
+    """A listening socket that hangs up on everybody but one user (SO_PEERCRED, unix(7)).
+
+    The folder's mode keeps others out already; this also holds where somebody loosens it.
+    """
+
+    user = -1
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Accept a connection, or raise ConnectionAbortedError, which event loops pass over."""
+        connection, address = super().accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        _, user, _ = _PEER.unpack(credentials)
+        if user == self.user:
+            return connection, address
+        connection.close()
+        _log.warning("Hung up on user %d, who has no business here.", user)
+        raise ConnectionAbortedError
+
+
+def listen(path: Path, user: int | None = None) -> socket.socket:
+    """Bind a Unix socket of mode 0600 in a folder of mode 0700 and listen on it.
+
+    Args:
+        path: Where. What a dead daemon left there is replaced.
+        user: The user id that may connect; this process's own by default.
+
+    Raises AnotherInstance when somebody answers there.
+    """
+    folder = os.open(make_private(path.parent), os.O_RDONLY | os.O_DIRECTORY)
+    server = _OwnersOnly(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.user = os.getuid() if user is None else user
+    try:
+        # Two daemons that start at the same moment must not remove each other's socket.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        _remove_stale(path)
+        server.bind(os.fspath(path))
+        path.chmod(0o600)
+        server.listen(128)
+    except BaseException:
+        server.close()
+        raise
+    finally:
+        os.close(folder)
+    return server
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on; AnotherInstance when somebody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fspath(path))
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise AnotherInstance(
+        "Another daemon already serves this profile.", "Use it, or end it with `vaultsync stop`."
+    )
+
+
+class Server:
+    """The API, served in a thread of its own."""
+
+    def __init__(self, vault: Vault, path: Path, stop: Callable[[], None]) -> None:
+        """Prepare; nothing is open yet.
+
+        Args:
+            vault: What to serve.
+            path: Where to listen.
+            stop: Called when a client asks the daemon to end. It must return at once.
+        """
+        self._path = path
+        config = uvicorn.Config(
+            application(vault, stop),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen; when this returns, clients can connect. Raises AnotherInstance."""
+        listener = listen(self._path)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="api", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after a second at most for answers under way, and remove the socket."""
+        if self._thread is None:
+            return
+        self._server.should_exit = True
+        # Nobody may find a socket on which nobody will answer any more.
+        self._path.unlink(missing_ok=True)
+        self._thread.join()
+        self._thread = None
+
+
+def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
+    """The routes over a vault. Methods of the vault are called in worker threads."""
+
+    async def about(_request: Request) -> object:
+        return {"version": __version__, "pid": os.getpid()}
+
+    async def status(_request: Request) -> object:
+        return wire.status_to_json(await run_in_threadpool(vault.status))
+
+    async def waiting(request: Request) -> object:
+        limit = int(_number(request, "limit", 1000, MOST_ROWS))
+        return [
+            wire.waiting_to_json(item) for item in await run_in_threadpool(vault.waiting, limit)
+        ]
+
+    async def conflicts(_request: Request) -> object:
+        return [wire.conflict_to_json(pair) for pair in await run_in_threadpool(vault.conflicts)]
+
+    async def why(request: Request) -> object:
+        if "path" not in request.query_params:
+            raise Usage("The parameter `path` is missing.", "Ask for `?path=...`.")
+        return await run_in_threadpool(vault.why, request.query_params["path"])
+
+    async def wait(request: Request) -> object:
+        timeout = _number(request, "timeout", 60, 86_400)
+        await _in_own_thread(lambda: vault.wait_at_rest(timeout))
+        return wire.status_to_json(await run_in_threadpool(vault.status))
+
+    def command(act: Callable[[], None]) -> _Endpoint:
+        async def run(_request: Request) -> object:
+            await run_in_threadpool(act)
+            return {}
+
+        return run
+
+    looking = {"about": about, "status": status, "waiting": waiting, "conflicts": conflicts}
+    steering = {
+        "sync": command(vault.sync),
+        "pause": command(vault.pause),
+        "resume": command(vault.resume),
+        "wait": wait,
+        "stop": command(stop),
+    }
+    return Starlette(
+        routes=[
+            *(_route(name, endpoint, "GET") for name, endpoint in (looking | {"why": why}).items()),
+            *(_route(name, endpoint, "POST") for name, endpoint in steering.items()),
+        ],
+        exception_handlers={HTTPException: _no_such_route},
+    )
+
+
+if TYPE_CHECKING:
+    _Endpoint = Callable[[Request], Awaitable[object]]
+
+
+def _route(name: str, endpoint: _Endpoint, method: str) -> Route:
+    """A route whose endpoint returns a result or raises, and which answers with an envelope."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return JSONResponse(wire.success(await endpoint(request)))
+        except VaultsyncError as error:
+            return JSONResponse(wire.failure(error), _HTTP_STATUS.get(error.code, 500))
+        except Exception:  # noqa: BLE001 - logged, and the daemon goes on
+            _log.exception("The request %s failed.", name)
+            fault = Fatal("The daemon met an error of its own.", "The log has the details.")
+            return JSONResponse(wire.failure(fault), 500)
+
+    return Route(f"{wire.BASE}/{name}", answer, methods=[method])
+
+
+async def _no_such_route(_request: Request, error: Exception) -> Response:
+    """An envelope for what Starlette itself refuses: a wrong route or method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    fault = NotFound("There is no such request.", "Is the daemon of another version?")
+    return JSONResponse(wire.failure(fault), status)
+
+
+def _number(request: Request, name: str, default: float, most: float) -> float:
+    """A parameter between 0 and `most`."""
+    try:
+        value = float(request.query_params.get(name, default))
+    except ValueError:
+        value = -1
+    if 0 <= value <= most:
+        return value
+    raise Usage(f"The parameter `{name}` is not a number from 0 to {most}.", "Mend it.")
+
+
+async def _in_own_thread(call: Callable[[], _T]) -> _T:
+    """Await a call that may take very long, outside the shared pool.
+
+    A pool's thread would keep others waiting and the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def settle(value: _T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(value)  # type: ignore[arg-type]
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        value: _T | None = None
+        failed: BaseException | None = None
+        try:
+            value = call()
+        except BaseException as error:  # noqa: BLE001 - handed to the one who awaits
+            failed = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, value, failed)
+
+    threading.Thread(target=run, name="api-wait", daemon=True).start()
+    return await future

@@ -1,0 +1,101 @@
+"""How the nouns and the errors look as JSON: times are RFC 3339 in UTC, sizes are bytes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from vaultsync.core import errors
+from vaultsync.core.errors import VaultsyncError
+from vaultsync.core.model import State, Status, Transfer, Verb, Waiting
+
+SCHEMA = 1
+"""Version of the envelope; it changes only when a field changes its meaning or goes away."""
+
+BASE = "/v1"
+"""Where the API's routes begin."""
+
+
+def success(result: object) -> dict[str, object]:
+    """The envelope of an answer."""
+    return {"schema": SCHEMA, "ok": True, "result": result}
+
+
+def failure(error: VaultsyncError) -> dict[str, object]:
+    """The envelope of an error."""
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"schema": SCHEMA, "ok": False, "error": told}
+
+
+def error_from_json(told: dict[str, Any]) -> VaultsyncError:
+    """The error that `failure` described; an unknown code becomes Fatal."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    known = {kind.code: kind for kind in kinds if issubclass(kind, VaultsyncError)}
+    kind = known.get(told.get("code", ""), errors.Fatal)
+    return kind(str(told.get("message", "")), str(told.get("hint", "")))
+
+
+def status_to_json(status: Status) -> dict[str, Any]:
+    """A status as JSON-ready values."""
+    return asdict(status) | {
+        "state": str(status.state),
+        "transfers": [
+            asdict(transfer) | {"verb": str(transfer.verb), "since": _text(transfer.since)}
+            for transfer in status.transfers
+        ],
+        "scanned_at": _text(status.scanned_at),
+        "polled_at": _text(status.polled_at),
+    }
+
+
+def status_from_json(told: dict[str, Any]) -> Status:
+    """The status that `status_to_json` described."""
+    return Status(
+        **told
+        | {
+            "state": State(told["state"]),
+            "transfers": tuple(
+                Transfer(
+                    Verb(item["verb"]), item["path"], item["size"], _seconds(item["since"]) or 0.0
+                )
+                for item in told["transfers"]
+            ),
+            "scanned_at": _seconds(told["scanned_at"]),
+            "polled_at": _seconds(told["polled_at"]),
+        }
+    )
+
+
+def waiting_to_json(item: Waiting) -> dict[str, Any]:
+    """An item that is not in sync as JSON-ready values."""
+    return asdict(item) | {"next_try": _text(item.next_try)}
+
+
+def waiting_from_json(told: dict[str, Any]) -> Waiting:
+    """The item that `waiting_to_json` described."""
+    return Waiting(**told | {"next_try": _seconds(told["next_try"])})
+
+
+def conflict_to_json(pair: tuple[str, str]) -> dict[str, str]:
+    """A conflict copy as JSON-ready values."""
+    copy, original = pair
+    return {"copy": copy, "original": original}
+
+
+def conflict_from_json(told: dict[str, str]) -> tuple[str, str]:
+    """The pair that `conflict_to_json` described."""
+    return told["copy"], told["original"]
+
+
+def _text(seconds: float | None) -> str | None:
+    """Seconds since the epoch as RFC 3339, in milliseconds."""
+    if seconds is None:
+        return None
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(text: str | None) -> float | None:
+    """RFC 3339 as seconds since the epoch."""
+    return None if text is None else datetime.fromisoformat(text).timestamp()
