@@ -1,0 +1,1 @@
+"""The prefix: list, get, conditional put and delete, multipart, behind one narrow transport."""

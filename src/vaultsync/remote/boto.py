@@ -1,0 +1,355 @@
+"""The transport on botocore: credentials are given, retries are ours, every error is translated."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
+
+import botocore.session
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from vaultsync.core.errors import VaultsyncError
+from vaultsync.remote import shapes
+from vaultsync.remote.client import Condition, Head, Page, Part, Written
+from vaultsync.remote.faults import LIST, Broken, Busy, Expired, Missing, sort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from botocore.credentials import Credentials
+
+ATTEMPTS = 4
+"""How often a request is sent at most when the earlier ones are known to have done nothing."""
+PIECE = 1 << 20
+"""Bytes of a body that are read at once."""
+_FAULTS = (BotoCoreError, ClientError, ResponseParserError, VaultsyncError, HTTPError, OSError)
+
+
+class BotoTransport:
+    """One bucket through a botocore client.
+
+    `AWS_PROFILE`, `AWS_ACCESS_KEY_ID` and the profile's files have no influence;
+    `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_CA_BUNDLE` and proxy variables have.
+
+    Args:
+        bucket: The bucket's name.
+        region: Its region.
+        credentials: A botocore credentials object; refreshable ones renew themselves.
+        endpoint_url: Another server than AWS; it is addressed by path.
+        on_expired: Called when the server calls the credentials expired or unknown, to fetch new
+            ones; the request is then sent once more. What it raises is passed on.
+        connections: How many requests may be under way at once.
+        timeout: Seconds to wait for each piece of an answer.
+        pause: Waits before a request is sent again; seconds.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        region: str,
+        credentials: Credentials,
+        endpoint_url: str = "",
+        on_expired: Callable[[], None] | None = None,
+        *,
+        connections: int = 64,
+        timeout: float = 60,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.bucket = bucket
+        self._on_expired = on_expired
+        self._pause = pause
+        self._client = _client(region, credentials, endpoint_url, connections, timeout)
+        self._lock = threading.Lock()
+        self._renewal = threading.Lock()
+        self._generation = 0
+        self._requests: Counter[str] = Counter()
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Requests sent so far, by operation name; a copy."""
+        with self._lock:
+            return dict(self._requests)
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        condition: Condition,
+        *,
+        digest: bytes,
+        metadata: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> Written:
+        """Write an object at once; the server refuses bytes whose SHA-256 is not `digest`."""
+        answer = self._call(
+            "PutObject",
+            key,
+            Key=key,
+            Body=body,
+            ChecksumSHA256=shapes.encoded(digest),
+            Metadata=dict(metadata),
+            **shapes.standing(headers),
+            **shapes.condition(condition),
+        )
+        return shapes.written(answer)
+
+    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> BotoAnswer:
+        """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
+        span = {}
+        if first or last is not None:
+            span["Range"] = f"bytes={first}-{'' if last is None else last}"
+        answer = self._call(
+            "GetObject", key, Key=key, IfMatch=shapes.quoted(etag), ChecksumMode="ENABLED", **span
+        )
+        return BotoAnswer(key, shapes.head(answer), answer["Body"])
+
+    def head(self, key: str) -> Head | None:
+        """Describe an object; None when the server says that it is not there."""
+        try:
+            return shapes.head(self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED"))
+        except Missing:
+            return None
+
+    def list_page(
+        self, prefix: str, *, after: str = "", more: str | None = None, limit: int = 1000
+    ) -> Page:
+        """List keys that start with `prefix` and are greater than `after`, one page.
+
+        botocore asks for EncodingType=url by itself and decodes the keys.
+        """
+        where: dict[str, Any] = {}
+        if more is not None:
+            where["ContinuationToken"] = more
+        elif after:
+            where["StartAfter"] = after
+        answer = self._call(LIST, prefix, Prefix=prefix, MaxKeys=limit, **where)
+        items = tuple(shapes.listed(item) for item in answer.get("Contents", ()))
+        return Page(items, answer.get("NextContinuationToken"))
+
+    def delete(self, key: str, etag: str) -> None:
+        """Delete the version `etag`; Missing when nothing is there."""
+        self._call("DeleteObject", key, Key=key, IfMatch=shapes.quoted(etag))
+
+    def create_upload(
+        self, key: str, *, metadata: Mapping[str, str], headers: Mapping[str, str]
+    ) -> str:
+        """Begin a multipart upload with SHA-256 checksums; return its id."""
+        answer = self._call(
+            "CreateMultipartUpload",
+            key,
+            Key=key,
+            Metadata=dict(metadata),
+            ChecksumAlgorithm="SHA256",
+            **shapes.standing(headers),
+        )
+        return str(answer["UploadId"])
+
+    def upload_part(self, key: str, upload: str, number: int, body: bytes, digest: bytes) -> Part:
+        """Send one part; the server refuses bytes whose SHA-256 is not `digest`."""
+        answer = self._call(
+            "UploadPart",
+            key,
+            Key=key,
+            UploadId=upload,
+            PartNumber=number,
+            Body=body,
+            ChecksumSHA256=shapes.encoded(digest),
+        )
+        return Part(number, answer["ETag"].strip('"'), digest)
+
+    def copy_part(
+        self, key: str, upload: str, number: int, etag: str, span: tuple[int, int] | None
+    ) -> Part:
+        """Take one part from the object's own version `etag`: all of it, or bytes first to last."""
+        part = {} if span is None else {"CopySourceRange": f"bytes={span[0]}-{span[1]}"}
+        answer = self._call(
+            "UploadPartCopy",
+            key,
+            Key=key,
+            UploadId=upload,
+            PartNumber=number,
+            CopySource={"Bucket": self.bucket, "Key": key},
+            CopySourceIfMatch=shapes.quoted(etag),
+            **part,
+        )
+        result = answer["CopyPartResult"]
+        checksum = result.get("ChecksumSHA256")
+        digest = base64.b64decode(checksum) if checksum else None
+        return Part(number, result["ETag"].strip('"'), digest)
+
+    def complete(
+        self,
+        key: str,
+        upload: str,
+        parts: Sequence[Part],
+        condition: Condition,
+        checksum: str | None = None,
+    ) -> Written:
+        """Make the parts the object; refused when their composite SHA-256 is not `checksum`."""
+        listed = [
+            {"PartNumber": part.number, "ETag": shapes.quoted(part.etag)}
+            | ({} if part.digest is None else {"ChecksumSHA256": shapes.encoded(part.digest)})
+            for part in parts
+        ]
+        answer = self._call(
+            "CompleteMultipartUpload",
+            key,
+            Key=key,
+            UploadId=upload,
+            MultipartUpload={"Parts": listed},
+            **({} if checksum is None else {"ChecksumSHA256": checksum}),
+            **shapes.condition(condition),
+        )
+        return shapes.written(answer)
+
+    def abort(self, key: str, upload: str) -> None:
+        """Give an upload up; no error when it is gone already."""
+        self._forgiving("AbortMultipartUpload", key, upload)
+
+    def list_parts(self, key: str, upload: str) -> list[Part]:
+        """List the parts that an upload holds (the first thousand); none when it is gone."""
+        answer = self._forgiving("ListParts", key, upload)
+        return [
+            Part(part["PartNumber"], part["ETag"].strip('"')) for part in answer.get("Parts", ())
+        ]
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._client.close()
+
+    def _forgiving(self, operation: str, key: str, upload: str) -> dict[str, Any]:
+        return self._call(operation, key, gone="NoSuchUpload", Key=key, UploadId=upload)
+
+    def _call(
+        self, operation: str, key: str, *, gone: str = "", **parameters: Any
+    ) -> dict[str, Any]:
+        """Send a request until it is answered, or until sending it again might do harm.
+
+        Args:
+            operation: The S3 operation's name.
+            key: What the request is about, for messages.
+            gone: An error code that means that there is nothing to do.
+            parameters: As botocore wants them.
+        """
+        attempt, renewed = 0, False
+        while True:
+            attempt += 1
+            generation = self._generation
+            with self._lock:
+                self._requests[operation] += 1
+            try:
+                call = getattr(self._client, xform_name(operation))
+                answer: dict[str, Any] = call(Bucket=self.bucket, **parameters)
+            except _FAULTS as error:
+                if isinstance(error, ClientError) and error.response["Error"]["Code"] == gone:
+                    return {}
+                fault = sort(error, operation, key)
+            else:
+                return answer
+            if isinstance(fault, Expired) and self._on_expired is not None and not renewed:
+                self._renew(generation)
+                renewed = True
+            elif attempt < ATTEMPTS and _harmless(fault):
+                # Full jitter: many threads that were turned away together come back apart.
+                self._pause(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - no secret
+            else:
+                # The cause is left out: its text may hold an access key or a signed request.
+                raise fault from None
+
+    def _renew(self, generation: int) -> None:
+        """Fetch new credentials, once for all threads that found the same ones expired."""
+        with self._renewal:
+            if generation == self._generation and self._on_expired is not None:
+                self._on_expired()
+                self._generation += 1
+
+
+class BotoAnswer:
+    """The answer to a GET."""
+
+    def __init__(self, key: str, head: Head, body: Any) -> None:
+        self.head = head
+        self._key = key
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body in bounded pieces; a translated fault when the connection breaks."""
+        try:
+            yield from self._body.iter_chunks(PIECE)
+        except _FAULTS as error:
+            raise sort(error, "GetObject", self._key) from None
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Release the connection."""
+        self._body.close()
+
+
+class _Given:
+    """A credential resolver that has only the credentials it was given."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> Credentials:
+        return self._credentials
+
+
+def _client(
+    region: str, credentials: Credentials, endpoint_url: str, connections: int, timeout: float
+) -> Any:
+    nowhere = (None, None, os.devnull, None)
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": nowhere,
+            "credentials_file": nowhere,
+        }
+    )
+    session.register_component("credential_provider", _Given(credentials))
+    endpoint = (
+        endpoint_url
+        or os.environ.get("AWS_ENDPOINT_URL_S3")
+        or os.environ.get("AWS_ENDPOINT_URL")
+        or None
+    )
+    return session.create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        config=Config(
+            signature_version="s3v4",
+            # A retry inside botocore would hide whether a write happened.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=connections,
+            connect_timeout=10,
+            read_timeout=timeout,
+            tcp_keepalive=True,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        ),
+    )
+
+
+def _harmless(fault: VaultsyncError) -> bool:
+    """Whether the request did nothing, or nothing that doing twice would change."""
+    return isinstance(fault, Busy) or (isinstance(fault, Broken) and not fault.unknown_outcome)

@@ -1,0 +1,299 @@
+"""The remote side: one prefix of a bucket, every change conditional on what was seen."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vaultsync.core.errors import Blocked, Fatal, Stale
+from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen, Unseen
+from vaultsync.core.names import remote_problem
+from vaultsync.remote import metadata
+from vaultsync.remote.client import ABSENT, Condition, Head
+from vaultsync.remote.download import Download
+from vaultsync.remote.faults import Denied, Missing
+from vaultsync.remote.listing import Listing
+from vaultsync.remote.metadata import Authorship
+from vaultsync.remote.upload import Upload, Uploader, content_type, part_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vaultsync.core.ports import Content, Staged
+    from vaultsync.remote.client import Part, Transport, Written
+
+WHOLE = 1 << 20
+"""Content up to this many bytes is read with the request that opens it."""
+MAX_COPY = 5 << 30
+"""Bytes that S3 copies as one part."""
+_NOTHING = hashlib.sha256(b"")
+_NOTHING_ETAG = hashlib.md5(b"", usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a commit did.
+
+    Attributes:
+        entry: The version now shown.
+        kept: Nothing is ever set aside on this side.
+    """
+
+    entry: Entry
+    kept: str | None = None
+
+
+class Bucket:
+    """One person's prefix as a `core.ports.Side`.
+
+    Args:
+        transport: Sends the requests.
+        prefix: What every key starts with; empty, or ending with `/`.
+        device: This device's name, written into each object's metadata.
+        ignored: Tells whether a path (a directory's with `/`) is to be left alone.
+    """
+
+    def __init__(
+        self, transport: Transport, prefix: str, device: str, ignored: Callable[[str], bool]
+    ) -> None:
+        self._transport = transport
+        self._prefix = prefix
+        self._device = device
+        self._listing = Listing(transport, prefix, ignored)
+        self._uploader = Uploader(transport, prefix)
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Requests sent so far, by operation name."""
+        return self._transport.requests
+
+    def close(self) -> None:
+        """Release threads and connections."""
+        self._uploader.close()
+        self._transport.close()
+
+    def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
+        """Yield what is at and below a path; directories are those that keys imply."""
+        return self._listing.entries(at, after)
+
+    def look(self, path: str) -> Entry | None:
+        """Observe one path: HEAD for a file; absence is believed only from a listing."""
+        if path.endswith("/"):
+            return self._look_directory(path)
+        head = self._head(path)
+        if head is None:
+            return None
+        if head.archived:
+            raise Blocked(f"'{path}' is archived.", "Restore it in S3 first.")
+        return metadata.read(head)
+
+    def identify(self, path: str, entry: Entry, like: Content | None = None) -> Entry:
+        """Return `entry` with its sha256: from the server's word, an ETag, or the bytes."""
+        now = self.look(path)
+        if now is None or now.tag != entry.tag:
+            raise Stale(f"'{path}' is not what it was.")
+        if now.sha256 is not None:
+            return now
+        if (
+            like is not None
+            and like.entry.size == now.size
+            and "-" not in now.tag
+            and like.md5() == now.tag
+        ):
+            return replace(now, sha256=like.sha256())
+        with self.open(path, now) as content:
+            return replace(now, sha256=content.sha256())
+
+    def open(self, path: str, entry: Entry) -> Download:
+        """Open this very version: with all its bytes when they are few."""
+        key = self._prefix + path
+        if entry.size > WHOLE:
+            head = self._head(path)
+            if head is None or head.etag != entry.tag:
+                raise Stale(f"'{path}' is not what it was.")
+            return Download(self._transport, key, metadata.read(head))
+        try:
+            return self._fetch(key, entry)
+        except Denied:
+            if self._listing.holds(path):
+                raise
+            raise Missing(f"'{path}' is not there.") from None
+
+    def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Upload:
+        """Upload large content in parts, invisible until commit; keep small content for commit."""
+        problem = remote_problem(path, self._prefix)
+        if problem is not None:
+            raise Blocked(f"'{path}' cannot be a key: {problem}.", "Rename it.")
+        return self._uploader.stage(path, content, Authorship(op, parents, self._device))
+
+    def commit(self, staged: Staged, expected: Entry | None) -> Shown:
+        """Show the staged bytes with one conditional PutObject or CompleteMultipartUpload."""
+        if not isinstance(staged, Upload):
+            raise Fatal("What was staged elsewhere cannot be committed here.")
+        written = self._uploader.commit(staged, _condition(expected))
+        return Shown(_entry(staged, written))
+
+    def discard(self, token: str) -> None:
+        """Give a multipart upload up."""
+        self._uploader.discard(token)
+
+    def recover(self, path: str, op: str, token: str) -> Entry | None:
+        """Tell whether what is at `path` was made by the write `op`; else give its upload up."""
+        entry = self._mine(path, op)
+        if entry is None and token:
+            self.discard(token)
+            # A completion that was still under way either won against that or never will.
+            entry = self._mine(path, op)
+        return entry
+
+    def make_directory(self, path: str) -> Entry:
+        """Put a directory's marker, unless it has one."""
+        if self._listing.holds(path.removesuffix("/")):
+            raise Blocked(f"A file is where the folder '{path}' should be.", "Rename one of them.")
+        # Stale means that there is one: exactly what was wanted.
+        with contextlib.suppress(Stale):
+            self._put_nothing(path, ABSENT, {}, {"Content-Type": "application/x-directory"})
+        return Entry(Kind.DIR, 0, MARKER)
+
+    def delete(self, path: str, expected: Entry) -> None:
+        """Delete one version, or the marker of a directory that holds nothing."""
+        if expected.kind is Kind.DIR:
+            self._delete_directory(path)
+            return
+        try:
+            self._transport.delete(self._prefix + path, expected.tag)
+        except Missing:
+            return
+        except (Stale, Denied):
+            if self._listing.holds(path):
+                raise
+
+    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+        """Set mtime and permission bits by copying the object onto itself as a multipart upload.
+
+        The condition on CompleteMultipartUpload holds at the moment of the commit; the source
+        condition of CopyObject does not. None leaves a value as it is.
+        """
+        if expected.kind is Kind.DIR:
+            return expected
+        head = self._head(path)
+        if head is None or head.etag != expected.tag:
+            raise Stale(f"'{path}' is not what it was.")
+        fields = metadata.times_and_mode(metadata.read(head).kind, mtime_ns, mode)
+        if head.size:
+            self._copy_onto_itself(path, head, fields)
+        else:
+            known = metadata.carried(head, _NOTHING.hexdigest(), _NOTHING_ETAG)
+            self._put_nothing(path, Condition(head.etag), known | fields, dict(head.headers))
+        now = self.look(path)
+        if now is None:
+            raise Stale(f"'{path}' is not there any more.")
+        return now
+
+    def set_aside(self, path: str, expected: Entry) -> str:
+        """Never done here: a conflict copy is made where the person's version is."""
+        raise Fatal(f"'{path}' ({expected.kind}) cannot be set aside in the vault.")
+
+    def check(self) -> None:
+        """List one key of the prefix; whatever is wrong with the vault shows in that."""
+        self._transport.list_page(self._prefix, limit=1)
+
+    def _head(self, path: str) -> Head | None:
+        key = self._prefix + path
+        try:
+            head = self._transport.head(key)
+        except Denied:
+            head = None
+        if head is not None or not self._listing.holds(path):
+            return head
+        # It appeared just now, or the credentials were renewed, or the refusal is meant.
+        head = self._transport.head(key)
+        if head is None:
+            raise Stale(f"'{path}' came and went.")
+        return head
+
+    def _look_directory(self, path: str) -> Entry | None:
+        for item in self._listing.below(path, limit=100):
+            if isinstance(item, Seen) and item.path == path:
+                return item.entry
+        return None
+
+    def _fetch(self, key: str, entry: Entry) -> Download:
+        with self._transport.get(key, entry.tag) as answer:
+            found = metadata.read(answer.head)
+            body = b"".join(answer)
+        if len(body) != found.size:
+            return Download(self._transport, key, found)
+        sha256 = found.sha256 or hashlib.sha256(body).hexdigest()
+        return Download(self._transport, key, replace(found, sha256=sha256), body)
+
+    def _mine(self, path: str, op: str) -> Entry | None:
+        entry = self.look(path)
+        return entry if entry is not None and entry.ops[:1] == (op,) else None
+
+    def _delete_directory(self, path: str) -> None:
+        marker = None
+        for item in self._listing.below(path, limit=100):
+            if isinstance(item, Unseen) or item.path != path:
+                raise Stale(f"'{path}' holds something.")
+            marker = item.entry
+        if marker is not None and marker.tag != IMPLIED:
+            head = self._head(path)
+            if head is not None:
+                self.delete(path, metadata.read(head))
+
+    def _put_nothing(
+        self, path: str, condition: Condition, fields: dict[str, str], headers: dict[str, str]
+    ) -> None:
+        self._transport.put(
+            self._prefix + path,
+            b"",
+            condition,
+            digest=_NOTHING.digest(),
+            metadata=fields,
+            headers=headers,
+        )
+
+    def _copy_onto_itself(self, path: str, head: Head, fields: dict[str, str]) -> None:
+        key = self._prefix + path
+        sha256 = metadata.proven(head)
+        step = MAX_COPY
+        bind = None if sha256 is None else metadata.composite([bytes.fromhex(sha256)])
+        if head.size > MAX_COPY:
+            # With the parts that our upload had, the copy has the checksum that it had.
+            step, bind = part_size(head.size), head.metadata.get(metadata.BIND)
+        known = metadata.carried(head, sha256, bind)
+        upload = self._transport.create_upload(
+            key, metadata=known | fields, headers=head.headers or content_type(path)
+        )
+        starts = range(0, head.size, step)
+
+        def copy(index: int) -> Part:
+            span = (starts[index], min(starts[index] + step, head.size) - 1)
+            whole = len(starts) == 1
+            return self._transport.copy_part(
+                key, upload, index + 1, head.etag, None if whole else span
+            )
+
+        try:
+            parts = self._uploader.together(copy, len(starts))
+            self._transport.complete(key, upload, parts, Condition(head.etag))
+        except BaseException:
+            self._uploader.abandon(key, upload)
+            raise
+
+
+def _condition(expected: Entry | None) -> Condition:
+    if expected is None or expected.kind is Kind.DIR:
+        return ABSENT
+    return Condition(expected.tag)
+
+
+def _entry(staged: Upload, written: Written) -> Entry:
+    """The entry that a look would give, without looking."""
+    digest = base64.b64encode(bytes.fromhex(staged.sha256)).decode("ascii")
+    head = Head(written.etag, staged.size, "", written.version, digest, staged.fields)
+    return replace(metadata.read(head), stamp=None)

@@ -1,0 +1,95 @@
+"""Between our values and the dictionaries that botocore takes and gives."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vaultsync.remote.client import Condition, Head, Listed, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+STANDING = (
+    "Content-Type",
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+)
+
+
+def listed(item: dict[str, Any]) -> Listed:
+    """One key of a listing."""
+    return Listed(
+        key=item["Key"],
+        size=item["Size"],
+        etag=item["ETag"].strip('"'),
+        modified=iso(item["LastModified"]),
+        archived=item.get("StorageClass") in ARCHIVES,
+    )
+
+
+def condition(condition: Condition) -> dict[str, str]:
+    """The parameters that make a write conditional."""
+    if condition.etag is None:
+        return {"IfNoneMatch": "*"}
+    return {"IfMatch": quoted(condition.etag)}
+
+
+def standing(headers: Mapping[str, str]) -> dict[str, str]:
+    """The parameters for an object's standing headers."""
+    return {name.replace("-", ""): value for name, value in headers.items()}
+
+
+def head(answer: dict[str, Any]) -> Head:
+    """What HEAD or GET told."""
+    checksum = answer.get("ChecksumSHA256")
+    if checksum and answer.get("ChecksumType") == "COMPOSITE" and "-" not in checksum:
+        checksum += f"-{answer['ETag'].strip(chr(34)).rpartition('-')[2]}"
+    span = answer.get("ContentRange", "")
+    restored = 'ongoing-request="false"' in answer.get("Restore", "")
+    return Head(
+        etag=answer["ETag"].strip('"'),
+        size=int(span.rpartition("/")[2]) if span else answer["ContentLength"],
+        modified=iso(answer["LastModified"]),
+        version=version(answer),
+        checksum=checksum,
+        metadata={name.lower(): value for name, value in answer.get("Metadata", {}).items()},
+        headers={
+            name: answer[name.replace("-", "")]
+            for name in STANDING
+            if answer.get(name.replace("-", ""))
+        },
+        archived=not restored
+        and (answer.get("StorageClass") in ARCHIVES or "ArchiveStatus" in answer),
+    )
+
+
+def written(answer: dict[str, Any]) -> Written:
+    """What the server said of an object it has taken."""
+    return Written(answer["ETag"].strip('"'), version(answer))
+
+
+def version(answer: dict[str, Any]) -> str | None:
+    """The VersionId, or None in a bucket without versions."""
+    version = answer.get("VersionId")
+    return None if version in (None, "", "null") else str(version)
+
+
+def iso(moment: datetime) -> str:
+    """ISO text of whole seconds in UTC."""
+    # HEAD has whole seconds, a listing may have more: only what both can tell is comparable.
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def quoted(etag: str) -> str:
+    """An ETag as it goes over the wire."""
+    return f'"{etag}"'
+
+
+def encoded(digest: bytes) -> str:
+    """A digest as it goes over the wire."""
+    return base64.b64encode(digest).decode("ascii")
