@@ -1,0 +1,139 @@
+"""Commands that start and stop the daemon."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from vaultsync.cli.call import Call, Verb
+from vaultsync.core import errors
+from vaultsync.core.errors import AnotherInstance, NotRunning, TimedOut, VaultsyncError
+from vaultsync.paths import make_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ASK_EVERY = 0.05
+
+
+@click.command(cls=Verb)
+@click.option("--timeout", type=click.FloatRange(0, 600), default=30.0, help="Seconds to wait.")
+@click.pass_obj
+def start(call: Call, timeout: float) -> None:
+    """Start the daemon in the background and wait until it answers."""
+    call.profile  # noqa: B018 - a wrong configuration is told here, not in the daemon's log
+    try:
+        running = call.client.about()
+    except NotRunning:
+        pass
+    else:
+        raise AnotherInstance(
+            f"The daemon is running already (process {running['pid']}).",
+            "`vaultsync status` shows what it does.",
+        )
+    make_private(call.places.state_dir)
+    words = call.places.state_dir / "daemon.err"
+    process = _spawn(call, words)
+    about = _await_answer(call, process, words, timeout)
+    call.screen.result(about)
+    call.screen.note(f"The daemon runs (process {about['pid']}).")
+
+
+def _spawn(call: Call, words: Path) -> subprocess.Popen[bytes]:
+    """Start the daemon in a session of its own.
+
+    Args:
+        call: Which profile.
+        words: Where its standard error goes; log lines go to the log file.
+    """
+    command = [sys.executable, "-m", "vaultsync.cli", "--profile", call.profile_name]
+    if call.config_dir is not None:
+        command += ["--config-dir", str(call.config_dir.absolute())]
+    command += ["-v"] if call.verbose else []
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(words, flags, 0o600), "wb") as stream:
+        return subprocess.Popen(
+            [*command, "daemon", "--background", "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def _await_answer(
+    call: Call, process: subprocess.Popen[bytes], words: Path, timeout: float
+) -> dict[str, object]:
+    """Wait until the daemon answers; raise what it said when it ends instead."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            return call.client.about()
+        except NotRunning:
+            pass
+        try:
+            process.wait(_ASK_EVERY)
+        except subprocess.TimeoutExpired:
+            continue
+        raise _last_words(call, words, process.returncode)
+    process.terminate()
+    process.wait()
+    raise TimedOut(
+        f"The daemon did not answer within {timeout:g} seconds.", f"See {call.places.log}."
+    )
+
+
+def _last_words(call: Call, words: Path, code: int) -> VaultsyncError:
+    """The error with which a daemon ended."""
+    import json  # noqa: PLC0415
+
+    from vaultsync.daemon import wire  # noqa: PLC0415
+
+    for line in reversed(words.read_text(errors="replace").splitlines()):
+        if line.startswith("{"):
+            return wire.error_from_json(json.loads(line).get("error", {}))
+    return errors.Fatal(f"The daemon ended at once with code {code}.", f"See {call.places.log}.")
+
+
+@click.command(cls=Verb)
+@click.option("--timeout", type=click.FloatRange(0, 600), default=60.0, help="Seconds to wait.")
+@click.pass_obj
+def stop(call: Call, timeout: float) -> None:
+    """End the daemon; what is under way is finished or undone."""
+    pid = int(call.client.about()["pid"])
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        watched = None
+    try:
+        call.client.stop()
+        if watched is not None and not select.select([watched], [], [], timeout)[0]:
+            raise TimedOut(
+                f"The daemon (process {pid}) has not ended within {timeout:g} seconds.",
+                f"Wait, or see {call.places.log}.",
+            )
+    finally:
+        if watched is not None:
+            os.close(watched)
+    call.screen.result({"pid": pid})
+    call.screen.note("The daemon has ended.")
+
+
+@click.command(cls=Verb)
+@click.option("--background", is_flag=True, hidden=True, help="Log to a file.")
+@click.pass_obj
+def daemon(call: Call, background: bool) -> None:
+    """Run the daemon in the foreground, for systemd and for looking closely."""
+    from vaultsync import logs  # noqa: PLC0415 - only a daemon logs
+    from vaultsync.daemon.service import build  # noqa: PLC0415 - imports all of the engine
+
+    profile = call.profile
+    logs.setup(profile.log.level, call.places.log if background else None)
+    build(profile, call.places).run()
