@@ -6,7 +6,8 @@ Run as a program by `cloud.local`, with the listening socket and a lock as inher
 - variables in IAM policies (`${cognito-identity.amazonaws.com:sub}`) are expanded, and the
   condition keys sub, aud and amr of an identity pool's credentials have values;
 - a role is given only to whom its trust policy names, and guests only where the pool has guests;
-- an S3 request without credentials is nobody's, not the account root's.
+- an S3 request without credentials is nobody's, not the account root's;
+- who may list only below a prefix learns of a missing key by 403, not by 404.
 
 The patched names are internals: the version is pinned, and `cloud.local` tests at every start that
 one's own prefix is allowed and another's refused.
@@ -29,11 +30,12 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app as ministack
 from ministack.core import iam_evaluator as evaluator
+from ministack.core import router
 from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import cognito, iam, sts
+from ministack.services import cognito, iam, s3, sts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 _PROVIDER = "cognito-identity.amazonaws.com"
 _ANONYMOUS = evaluator.EvalResult("ImplicitDeny", principal_arn="anonymous")
@@ -102,6 +104,25 @@ def _without_anonymous_files(enforce: Callable[..., Any]) -> Callable[..., Any]:
         return enforce(access_key_id, iam_action, service, *rest, **named)
 
     return checked
+
+
+def _without_hints(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Wrap S3's handler: 404 tells that a key is missing only to those who may list the bucket.
+
+    A person may do that only with a prefix, which HEAD and GET have not. (The same is true on AWS.)
+    """
+
+    async def handle_request(
+        method: str, path: str, headers: Any, body: bytes, query: Any, *rest: Any, **named: Any
+    ) -> Any:
+        answer = await handle(method, path, headers, body, query, *rest, **named)
+        session = sts._sessions.get(router.extract_access_key_id(headers, query)) or {}
+        if method in ("GET", "HEAD") and answer[0] == 404 and "_identity_id" in session:
+            denied = s3._error("AccessDenied", "Access Denied", 403)
+            return denied if method == "GET" else (*denied[:2], b"")
+        return answer
+
+    return handle_request
 
 
 def _pool_of(identity_id: str) -> dict[str, Any] | None:
@@ -188,6 +209,7 @@ def _mend(seconds: int | None) -> None:
     """
     evaluator.resolve_principal = _with_variables(evaluator.resolve_principal)
     evaluator.enforce = _without_anonymous_files(evaluator.enforce)
+    s3.handle_request = _without_hints(s3.handle_request)
     cognito._get_id = _no_guests(cognito._get_id)
     give = cognito._get_credentials_for_identity
     cognito._get_credentials_for_identity = _trusted_credentials(give, seconds)
