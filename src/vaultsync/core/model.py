@@ -102,13 +102,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """One item of a scan or a listing: something is or may be there that cannot be synced.
+    r"""One item of a scan or a listing: something is or may be there that cannot be synced.
 
     It is evidence neither of presence nor of absence. Rows at `path`, and below it when `path`
     ends with `/`, are left as they were.
 
     Attributes:
-        path: The path, printable (bytes that are not UTF-8 are shown as `\\xNN`).
+        path: The path, printable (bytes that are not UTF-8 are shown as `\xNN`).
         reason: Why, one sentence for a person.
         hint: What to try, or an empty string.
         valid: False when `path` is only a way to print the name, not a name one could use.

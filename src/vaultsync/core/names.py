@@ -90,8 +90,8 @@ def conflict_digest(path: str) -> str | None:
 def conflict_name(path: str, device: str, when: datetime, sha256: str) -> str:
     """How the local version of a conflict is called.
 
-    `report.pdf` becomes `report (conflict laptop 2026-11-23 143005 3f9a1c).pdf`: the extension stays,
-    so that the file opens; a conflict of a conflict takes the original's stem, so that names do
+    `report.pdf` becomes `report (conflict laptop 2026-11-23 143005 3f9a1c).pdf`: the extension
+    stays, so that the file opens; a conflict of a conflict takes the original's stem, so that names do
     not grow; the stem is cut at a character's boundary when the name would exceed 255 bytes.
 
     Args:
@@ -104,7 +104,7 @@ def conflict_name(path: str, device: str, when: datetime, sha256: str) -> str:
     directory = parent(original)
     name = original[len(directory) :]
     dot = name.rfind(".")
-    stem, extension = (name[:dot], name[dot:]) if dot > 0 and len(name) - dot <= 16 else (name, "")  # noqa: PLR2004
+    stem, extension = (name[:dot], name[dot:]) if dot > 0 and len(name) - dot <= 16 else (name, "")
     plain = re.sub(r"[()/\0]", "", device).strip()[:40] or "device"
     suffix = f" (conflict {plain} {when:%Y-%m-%d %H%M%S} {sha256[:6]}){extension}"
     room = MAX_SEGMENT - len(suffix.encode())

@@ -1,4 +1,4 @@
-"""The decision table: rows in, actions out. Pure.
+r"""The decision table: rows in, actions out. Pure.
 
 `decide` holds the table for files and links, `plan` adds directories, which need to know what
 becomes of their children. Neither ever guesses: where equality of two contents is not known and
@@ -6,7 +6,7 @@ matters, the answer is INSPECT, and the next plan sees what was found.
 
 The table, in content (rows: local against base; columns: remote against base):
 
-    local \\ remote  same           created    modified    deleted        metadata only
+    local \ remote  same           created    modified    deleted        metadata only
     same             -              PULL       PULL        DELETE_LOCAL   APPLY
     created          PUSH           equal: ADOPT, else CONFLICT           -
     modified         PUSH           -          as created  PUSH           PUSH
@@ -104,6 +104,27 @@ def decide(row: Row) -> Action | None:
     return _both_there(row, here, there)
 
 
+def agreed(row: Row) -> Base:
+    """The base that ADOPT records: what both sides show now, whose contents are equal."""
+    local, base, remote = row.local, row.base, row.remote
+    if local is None or remote is None:
+        raise ValueError(f"{row.path!r} is not on both sides")
+    known = base.sha256 if base is not None else ""
+    same = base is not None and base.remote_tag == remote.tag
+    return Base(
+        kind=local.kind,
+        size=local.size,
+        sha256=local.sha256 or remote.sha256 or known,
+        local_tag=local.tag,
+        remote_tag=remote.tag,
+        mtime_ns=local.mtime_ns,
+        mode=local.mode,
+        stamp=remote.stamp,
+        version=remote.version or (base.version if base is not None and same else None),
+        ops=remote.ops or (base.ops if base is not None and same else ()),
+    )
+
+
 def contents_equal(one: Entry, other: Entry | Base) -> bool | None:
     """Whether two contents are equal; None when it is not known."""
     if one.kind is not other.kind or one.size != other.size:
@@ -170,7 +191,7 @@ def _gone_here(row: Row, there: Change) -> Action | None:
     return Action(Verb.DELETE_REMOTE, row, "deleted here")
 
 
-def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa: PLR0911 - a table
+def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa: C901, PLR0911 - a table
     local, base, remote = row.local, row.base, row.remote
     if local is None or base is None or remote is None:
         raise ValueError("both sides and base must be there")

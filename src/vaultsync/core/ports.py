@@ -1,12 +1,12 @@
 """What the engine needs from the world, as Protocols.
 
-`Side` is implemented by the folder (`local.disk`), by the prefix (`remote.bucket`) and by the memory
-side of the tests; one contract suite runs on all of them. The comments here are the contract.
+`Side` is implemented by the folder (`local.disk`), by the prefix (`remote.bucket`) and by the
+memory side of the tests; one contract suite runs on all of them. The comments here are the law.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class Content(Protocol):
         """Release what reading needs. Idempotent."""
         ...
 
-    def __enter__(self) -> Content:
+    def __enter__(self) -> Self:
         """Return self."""
         ...
 
@@ -188,7 +188,7 @@ class Side(Protocol):
         ...
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:
-        """Tell after a crash or a lost answer whether a commit happened, and finish it if half done.
+        """Tell whether a commit happened, after a crash or a lost answer; finish a half-done one.
 
         Returns the entry now at `path` if it is what that commit made (compare by operation id or
         staged inode), else None after having discarded the staged bytes. Idempotent.

@@ -40,7 +40,8 @@ CREATE TABLE path (
 CREATE INDEX conflict ON path (path) WHERE l_kind = 'file' AND path GLOB '* (conflict *)*';
 
 -- Paths that were seen to be absent once and wait for a second look.
-CREATE INDEX unsure ON path (path) WHERE l_absent = 1 OR r_absent = 1;
+CREATE INDEX unsure_here ON path (path) WHERE l_absent = 1;
+CREATE INDEX unsure_there ON path (path) WHERE r_absent = 1;
 
 -- Operations that were about to become visible: at most one per path. Present at start-up means
 -- that the process died in the middle: the side is asked what became of it.

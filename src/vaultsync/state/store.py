@@ -176,19 +176,20 @@ class Store:
             at: A path without trailing `/`; empty for all.
             after: Leave out paths that are not greater than this one.
         """
+        beyond = after + "\0" if after else ""
         if not at:
-            yield from self._range(after, None)
+            yield from self._range(beyond, None)
             return
         if at > after:
             row = self.row(at)
             if row != Row(at):
                 yield row
-        yield from self._range(max(after, at + "."), at + "0")
+        yield from self._range(max(beyond, at + "/"), at + "0")
 
-    def _range(self, after: str, before: str | None) -> Iterator[Row]:
-        where = "path > ?" if before is None else "path > ? AND path < ?"
+    def _range(self, start: str, before: str | None) -> Iterator[Row]:
+        where = "path >= ?" if before is None else "path >= ? AND path < ?"
         while True:
-            arguments = (after,) if before is None else (after, before)
+            arguments = (start,) if before is None else (start, before)
             found = self._db.execute(
                 f"SELECT {_COLUMNS} FROM path WHERE {where} ORDER BY path LIMIT {CHUNK}",  # noqa: S608
                 arguments,
@@ -197,7 +198,7 @@ class Store:
                 return
             rows = self._with_intents([_row(values) for values in found])
             yield from rows
-            after = rows[-1].path
+            start = rows[-1].path + "\0"
 
     def _with_intents(self, rows: list[Row]) -> list[Row]:
         """Fill in the operation ids of unknown outcome; there are nearly always none."""
@@ -232,21 +233,21 @@ class Store:
             else:
                 self._db.execute(_UPSERT, _values(row))
 
-    def unsure(self) -> list[Row]:
-        """Rows with an absence that was seen only once, at most one chunk of them, in order."""
+    def unsure(self, *, remote: bool) -> list[Row]:
+        """Rows whose absence on one side was seen only once: a chunk of them at most, in order."""
+        column = "r_absent" if remote else "l_absent"
         found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM path WHERE l_absent = 1 OR r_absent = 1"  # noqa: S608
-            f" ORDER BY path LIMIT {CHUNK}"
+            f"SELECT {_COLUMNS} FROM path WHERE {column} = 1 ORDER BY path LIMIT {CHUNK}"  # noqa: S608
         ).fetchall()
         return self._with_intents([_row(values) for values in found]) if found else []
 
-    def shows_below(self, path: str) -> bool:
-        """Whether the remote side shows anything below `path` (with trailing `/`)."""
-        found = self._db.execute(
-            "SELECT 1 FROM path WHERE path >= ? AND path < ? AND r_kind IS NOT NULL LIMIT 1",
-            (path, path[:-1] + "0"),
+    def unequal(self) -> int:
+        """How many paths are not known to be equal on both sides. Walks all rows: for people."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM path WHERE substr(path, -1) != '/' AND"
+            " (b_kind IS NULL OR l_tag IS NOT b_ltag OR r_tag IS NOT b_rtag)"
         ).fetchone()
-        return found is not None
+        return int(count)
 
     def totals(self) -> tuple[int, int]:
         """Files (and links) in sync, and their bytes."""
@@ -329,15 +330,15 @@ def _ops(text: str | None) -> tuple[str, ...]:
     return tuple(text.split()) if text else ()
 
 
-def _row(values: tuple[Any, ...]) -> Row:
+def _row(values: Any) -> Row:
     here, agreed, there = values[1:8], values[8:19], values[19:29]
     local = base = remote = None
     if here[0] is not None:
         local = Entry(Kind(here[0]), *here[1:6])
     if agreed[0] is not None:
-        base = Base(Kind(agreed[0]), *agreed[1:9], ops=_ops(agreed[9]))
+        base = Base(*[Kind(agreed[0]), *agreed[1:9], _ops(agreed[9])])
     if there[0] is not None:
-        remote = Entry(Kind(there[0]), *there[1:8], ops=_ops(there[8]))
+        remote = Entry(*[Kind(there[0]), *there[1:8], _ops(there[8])])
     return Row(
         values[0],
         local,

@@ -1,0 +1,584 @@
+"""The engine: one thread that observes, plans, starts actions, and records what they came to.
+
+`Engine.turn` is one round of the loop and never waits longer than asked. What to do about a path is
+decided by `core.plan` alone; the engine adds when to look, what runs at once, and what follows from
+an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vaultsync.core import names
+from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
+from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
+from vaultsync.core.plan import agreed, decide, needs_children, plan
+from vaultsync.state.store import Damaged, Journalled
+from vaultsync.sync.executor import Prepared, Result, recovered_push
+from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task
+from vaultsync.sync.observe import Observer
+from vaultsync.sync.schedule import Delays, Gate
+from vaultsync.sync.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from vaultsync.core.model import Row
+    from vaultsync.core.ports import Clock, Side
+    from vaultsync.state.store import Store
+    from vaultsync.sync.flight import Pool
+
+log = logging.getLogger(__name__)
+
+MANY_PATHS = 10_000
+"""Changed paths that are remembered one by one; beyond, the plan walks all rows."""
+PLANS = 8
+"""Plans that may be under way at once, the newest going first: an edit waits for no first sync."""
+BATCH = 500
+"""Decisions that only touch the database, per turn."""
+INTENT_LIFETIME = 20 * 60.0
+"""Seconds after which a request of ours cannot arrive any more: its signature has expired."""
+PROBE = 60.0
+"""Seconds at most between two tries to use a side that could not be used."""
+PROBE_SIGN_IN = 2.0
+"""Seconds at most between two looks whether somebody has signed in again."""
+PATIENT = 5
+"""Tries that a fault counts for which only a person can put right."""
+
+
+class Changed:
+    """Paths whose rows have changed since they were last planned."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._everything = True
+
+    def add(self, path: str) -> None:
+        """Note one path."""
+        if not self._everything:
+            self._paths.add(path)
+            if len(self._paths) > MANY_PATHS:
+                self.add_everything()
+
+    def add_everything(self) -> None:
+        """Note all paths."""
+        self._everything = True
+        self._paths.clear()
+
+    def take(self) -> list[str] | None:
+        """Remove and return the paths, in order; None for all."""
+        paths = None if self._everything else sorted(self._paths)
+        self._everything = False
+        self._paths.clear()
+        return paths
+
+    def __bool__(self) -> bool:
+        """Whether anything has changed."""
+        return self._everything or bool(self._paths)
+
+    def __len__(self) -> int:
+        """How many paths are known one by one."""
+        return len(self._paths)
+
+
+class Engine:
+    """Keeps a local and a remote side the same.
+
+    One thread calls `turn`. `mark`, `request_sync`, `pause` and `resume` may be called from any
+    thread; `status`, `waiting`, `served` and `at_rest` are what the last turn published.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        local: Side,
+        remote: Side,
+        pool: Pool,
+        clock: Clock,
+        new_op: Callable[[], str],
+        ignored: Callable[[str], bool],
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._store = store
+        self._clock = clock
+        self._new_op = new_op
+        self._flight = Flight(local, remote, pool, clock)
+        self._changed = Changed()
+        self._delays = Delays(clock)
+        self._observer = Observer(
+            store,
+            local,
+            remote,
+            clock,
+            self.settings,
+            ignored,
+            changed=self._noticed,
+            wake=self._flight.wake,
+            busy=lambda path: path in self._flight.tasks,
+        )
+        self._root = Gate(clock)
+        self._cloud = Gate(clock)
+        self._plans: list[Iterator[Action | None]] = []
+        self._stalled = False
+        self._unanswered: dict[str, Journalled] = {}
+        self._paused = False
+        self.status = Status(State.STARTING)
+        self.waiting: tuple[Waiting, ...] = ()
+        self.served = 0
+        self.at_rest = False
+        for operation in store.journal():
+            self._flight.recover(operation, store.row(operation.path))
+
+    # Asked from any thread
+
+    def mark(self, path: str) -> None:
+        """Something may have happened at or below a local path; the empty path: anywhere."""
+        self._observer.dirty.mark(path)
+
+    def request_sync(self) -> int:
+        """Look at everything on both sides; returns a ticket that `served` reaches afterwards."""
+        ticket = self._observer.request()
+        self._root.due = self._cloud.due = self._clock.monotonic()
+        self._flight.wake()
+        return ticket
+
+    def pause(self) -> None:
+        """Start nothing new; what is under way is finished."""
+        self._paused = True
+        self._flight.wake()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._flight.wake()
+
+    # The loop
+
+    def turn(self, patience: float) -> None:
+        """One round: take reports, record them, look where it is due, plan, start.
+
+        Args:
+            patience: Seconds to wait at most for something to do.
+
+        Raises:
+            Damaged: The state database is broken; nothing else escapes.
+        """
+        reports = self._flight.take(min(patience, self._idle_seconds()))
+        try:
+            self._record(reports)
+            self._observe()
+            self._retry()
+            self._start()
+        except Damaged:
+            raise
+        except (Blocked, Fatal) as error:
+            # Without a writable journal, nothing may go on.
+            self._root.close(State.STOPPED, error, last=PROBE)
+        self._publish()
+
+    def _idle_seconds(self) -> float:
+        """Seconds until something is due that no report announces."""
+        now = self._clock.monotonic()
+        due: list[float | None] = [
+            self._observer.due(here=self._root.open, there=self._root.open and self._cloud.open)
+        ]
+        if not self._root.open:
+            due.append(self._root.due)
+        elif not self._cloud.open:
+            due.append(None if self._flight.probing else self._cloud.due)
+        if self._may_start():
+            due.append(self._delays.next())
+            room = len(self._flight.tasks) < self.settings.lanes
+            more = self._plans and room and not self._stalled
+            if more or (self._changed and len(self._plans) < PLANS):
+                return 0.0
+        return max(0.0, min((at for at in due if at is not None), default=now + PROBE) - now)
+
+    def _may_start(self) -> bool:
+        return self._root.open and self._cloud.open and not self._paused
+
+    # Recording
+
+    def _record(self, reports: Iterable[Report]) -> None:
+        """One transaction for all reports; what it journals may become visible afterwards."""
+        prepared: list[Task] = []
+        results: list[tuple[Task, Result]] = []
+        failed: list[tuple[Task, object]] = []
+        for report in reports:
+            task, outcome = report.task, report.outcome
+            if task is None:
+                self._probed(outcome)
+            elif isinstance(outcome, Prepared):
+                task.prepared = outcome
+                prepared.append(task)
+            elif isinstance(outcome, Result):
+                results.append((task, outcome))
+            else:
+                failed.append((task, outcome))
+        if prepared or results:
+            try:
+                with self._store.transaction(durable=bool(prepared)):
+                    for task in prepared:
+                        self._journal(task)
+                    for task, result in results:
+                        self._settle(task, result)
+            except VaultsyncError as error:
+                self._unrecorded(prepared, [task for task, _ in results], error)
+                raise
+        for task in prepared:
+            self._flight.commit(task)
+        for task, result in results:
+            self._settled(task, result)
+        for task, fault in failed:
+            self._failed(task, fault)
+
+    def _journal(self, task: Task) -> None:
+        """Note what is about to become visible. Runs within a transaction."""
+        if task.prepared is None:
+            raise ValueError("only what was prepared is journalled")
+        action = task.prepared.action
+        task.operation = task.prepared.journalled()
+        if task.operation is not None:
+            self._store.begin(task.operation)
+        elif action.verb is Verb.DELETE_REMOTE:
+            self._store.save([replace(action.row, local_gone=True)])
+        elif action.verb is Verb.CONFLICT:
+            self._store.save([replace(action.row, base=None)])
+
+    def _settle(self, task: Task, result: Result) -> None:
+        """Write what a step came to. Runs within a transaction."""
+        row = result.row
+        if task.stage is not Stage.COMMIT and row.remote is not None:
+            for op in row.intents:
+                base = self._store.intended(op) if op in row.remote.ops else None
+                if base is not None:
+                    row = recovered_push(row, op, base, row.remote)
+                    break
+        self._store.save([row])
+        if task.operation is not None:
+            self._store.finish(task.path)
+        if row.remote is not None:
+            self._imply_above(row.path)
+
+    def _imply_above(self, path: str) -> None:
+        """What is in the vault makes all directories above it exist there."""
+        for directory in reversed(names.parents(path)):
+            row = self._store.row(directory)
+            if row.remote is not None:
+                return
+            implied = Entry(Kind.DIR, 0, IMPLIED)
+            self._store.save([replace(row, remote=implied, remote_absence=Absence.PRESENT)])
+            self._observer.committed(directory)
+            self._changed.add(directory)
+
+    def _settled(self, task: Task, result: Result) -> None:
+        """What follows from a recorded step."""
+        path, action = task.path, task.action
+        self._end(task, discard=False)
+        if task.stage is Stage.LOOK:
+            return
+        self._delays.succeeded(path)
+        if action is None or task.stage is Stage.PREPARE:
+            return
+        log.info("%s %s: %s", action.verb, path, action.reason)
+        if result.kept is not None:
+            log.warning("both versions of %s are kept, the one from here as %s", path, result.kept)
+            self._observer.look_at(result.kept)
+        if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
+            self._observer.look_above(path)
+        elif action.verb is Verb.DELETE_REMOTE and (above := names.parent(path)):
+            self._changed.add(above)
+
+    def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
+        """The database took nothing: what was prepared is dropped, what was done is seen anew."""
+        for task in prepared:
+            task.operation = None
+            self._end(task, discard=True)
+            self._delays.hold(task.path, "blocked", error)
+        for task in done:
+            self._end(task, discard=False)
+            self._delays.hold(task.path, "blocked", error, look=True)
+
+    def _noticed(self, path: str) -> None:
+        """A path was observed to be different: what blocked it may have gone."""
+        self._changed.add(path)
+        self._delays.release(path)
+
+    def _end(self, task: Task, *, discard: bool) -> None:
+        self._flight.end(task, discard=discard)
+        self._observer.committed(task.path)
+        self._changed.add(task.path)
+
+    # Errors
+
+    def _failed(self, task: Task, outcome: object) -> None:
+        """Sort an error by what is to be done about it."""
+        path = task.path
+        if isinstance(outcome, NotDone):
+            self._not_done(task)
+            return
+        error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
+        unknown = isinstance(error, Retry) and error.unknown_outcome
+        if task.stage is Stage.RECOVER or (task.stage is Stage.COMMIT and unknown):
+            self._ask_again(task, error)
+            return
+        if task.operation is not None:
+            with self._store.transaction():
+                self._store.finish(path)
+        self._end(task, discard=True)
+        if isinstance(error, Stale):
+            log.debug("%s was not as expected: %s", path, error)
+            self._delays.hold(path, "pending", error, look=True)
+        elif isinstance(error, Retry):
+            self._delays.hold(path, "retry", error, after=error.after or 0.0, look=True)
+            self._flight.probe()
+        elif isinstance(error, SignIn | Fatal):
+            self._delays.hold(path, "pending", error)
+            self._flight.probe()
+            self._root.due = 0.0
+        else:
+            log.warning("%s waits: %s", path, error)
+            self._delays.hold(path, "blocked", error, look=True, patient=PATIENT)
+
+    def _ask_again(self, task: Task, error: VaultsyncError) -> None:
+        """A request may or may not have been carried out: ask later what became of it."""
+        path, operation = task.path, task.operation
+        log.info("what became of a request for %s is not known: %s", path, error)
+        if operation is None and task.action is not None and task.action.row.base is not None:
+            # A DELETE: remembered as long as it can still arrive.
+            base = task.action.row.base
+            unknown = Journalled(path, task.op, task.action.verb, "", base)
+            with self._store.transaction(durable=True):
+                self._store.intend(unknown, self._clock.now())
+            operation = None
+        self._flight.end(task, discard=False)
+        self._observer.committed(path)
+        self._delays.hold(path, "retry", error, look=operation is None)
+        if operation is not None:
+            self._unanswered[path] = operation
+        self._flight.probe()
+
+    def _not_done(self, task: Task) -> None:
+        """A journalled operation did not happen, as far as can be seen; a PUT may still arrive."""
+        operation = task.operation
+        with self._store.transaction(durable=True):
+            self._store.finish(task.path)
+            if operation is not None and operation.verb is Verb.PUSH:
+                self._store.intend(operation, self._clock.now())
+        self._end(task, discard=False)
+        self._flight.look(self._store.row(task.path))
+
+    # Gates
+
+    def _probed(self, outcome: object) -> None:
+        """The remote side was asked whether it can be used."""
+        self._flight.probing = False
+        if outcome is None:
+            if not self._cloud.open:
+                self._cloud.reopen()
+                self._delays.hurry()
+                self._observer.poll_now()
+        else:
+            error = outcome if isinstance(outcome, VaultsyncError) else _unexpected("", outcome)
+            self._shut(error)
+
+    def _shut(self, error: VaultsyncError) -> None:
+        """The remote side cannot be used for now."""
+        if isinstance(error, SignIn):
+            self._cloud.close(State.SIGN_IN_NEEDED, error, last=PROBE_SIGN_IN)
+        elif isinstance(error, Retry):
+            locked = error.code == "keyring-locked"
+            state = State.WAITING_FOR_KEYRING if locked else State.OFFLINE
+            self._cloud.close(state, error, last=PROBE)
+        else:
+            self._cloud.close(State.STOPPED, error, last=PROBE)
+
+    # Observing
+
+    def _observe(self) -> None:
+        now = self._clock.monotonic()
+        if self._root.open or self._root.due <= now:
+            try:
+                self._observer.turn_here()
+                self._root.reopen()
+            except Damaged:
+                raise
+            except VaultsyncError as error:
+                self._root.close(State.STOPPED, error, last=PROBE_SIGN_IN)
+        if not self._root.open:
+            return
+        if not self._cloud.open:
+            if self._cloud.due <= now:
+                self._flight.probe()
+            return
+        try:
+            self._observer.turn_there()
+        except Damaged:
+            raise
+        except VaultsyncError as error:
+            self._shut(error)
+
+    def _retry(self) -> None:
+        """Let paths whose time has come be looked at, asked after, or planned again."""
+        if not self._may_start():
+            return
+        for path, delay in self._delays.take():
+            if path in self._flight.tasks:
+                continue
+            operation = self._unanswered.pop(path, None)
+            if operation is not None:
+                self._flight.recover(operation, self._store.row(path))
+            elif delay.look:
+                self._flight.look(self._store.row(path))
+            else:
+                self._changed.add(path)
+
+    # Planning and starting
+
+    def _start(self) -> None:
+        """Hand out work while there are free lanes; write down what needs no work."""
+        self._stalled = False
+        if not self._may_start():
+            return
+        if self._changed and len(self._plans) < PLANS:
+            self._plans.append(self._actions(self._changed.take()))
+        noted: list[Action] = []
+        while self._plans and len(self._flight.tasks) < self.settings.lanes and len(noted) < BATCH:
+            try:
+                action = next(self._plans[-1])
+            except StopIteration:
+                self._plans.pop()
+                continue
+            if action is None:
+                self._stalled = True
+                break
+            if not self._is_free(action):
+                continue
+            if action.verb in (Verb.ADOPT, Verb.FORGET):
+                noted.append(action)
+            else:
+                self._flight.start(action, self._new_op())
+        if noted:
+            with self._store.transaction():
+                self._store.save(_noted(action) for action in noted)
+
+    def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
+        """A plan in two passes: what makes or changes things, then what deletes.
+
+        Yields None while deletions wait for the first pass's (short) work to end: content is
+        never removed in one place before it has arrived in the other.
+        """
+        for action in plan(self._rows(paths)):
+            if not action.verb.deletes:
+                yield action
+        while self._flight.short_work():
+            yield None
+        for action in plan(self._rows(paths)):
+            if action.verb.deletes:
+                yield action
+
+    def _rows(self, paths: list[str] | None) -> Iterator[Row]:
+        """The rows to plan: all, or the given paths' and what decisions on them depend on."""
+        if paths is None:
+            yield from self._store.rows()
+            return
+        below = ""
+        for path in paths:
+            if below and path.startswith(below):
+                continue
+            row = self._store.row(path)
+            yield row
+            if needs_children(row):
+                below = path
+                yield from self._store.rows(path[:-1], after=path)
+
+    def _is_free(self, action: Action) -> bool:
+        """Whether an action may start now; if not, what changes that will bring it up again."""
+        path = action.path
+        if path in self._flight.tasks or path in self._delays or path in self._unanswered:
+            return False
+        if self._store.row(path) != action.row:
+            self._changed.add(path)
+            return False
+        if action.verb is Verb.PUSH and not path.endswith("/") and self._is_folder_there(path):
+            reason = "the vault has a folder of this name; the file is kept beside it"
+            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
+            return False
+        obstacle = self._obstacle(action) if action.verb is Verb.PULL else None
+        if obstacle is not None:
+            what = "A folder" if obstacle.endswith("/") else "A file"
+            error = Blocked(
+                f"{what} named {obstacle} is in the way here.", "Rename one of the two."
+            )
+            passing = self._delays.tries(path) < PATIENT
+            self._delays.hold(path, "pending" if passing else "blocked", error)
+        return obstacle is None
+
+    def _is_folder_there(self, path: str) -> bool:
+        """Whether the vault holds a folder where this file would go that is not about to go."""
+        below = self._store.rows(path, after=path + "/")
+        return any(
+            action.verb is Verb.PULL
+            for action in map(decide, (row for row in below if not row.path.endswith("/")))
+            if action is not None
+        )
+
+    def _obstacle(self, action: Action) -> str | None:
+        """What stands here where something must be created: a file for a folder, or vice versa."""
+        for directory in [*names.parents(action.path), action.path]:
+            other = directory[:-1] if directory.endswith("/") else directory + "/"
+            if self._store.row(other).local is not None:
+                return other
+        return None
+
+    # Publishing
+
+    def _publish(self) -> None:
+        observer, gate = self._observer, self._cloud if self._root.open else self._root
+        waiting = (*self._delays.waiting(), *observer.unseen())
+        blocked = sum(1 for item in waiting if item.code == "blocked")
+        under_way = len(self._flight.tasks) + len(self._changed) + len(self._delays)
+        busy = bool(self._flight.tasks or self._plans or self._changed)
+        resting = not busy and observer.idle and len(self._delays) <= blocked
+        state = gate.state or (State.IDLE if resting else State.SYNCING)
+        if self._paused and gate.open:
+            state = State.PAUSED
+        files, size = self._store.totals()
+        self.waiting = waiting
+        self.served = observer.served
+        self.at_rest = resting and gate.open and not self._paused
+        self.status = Status(
+            state=state,
+            reason=gate.reason,
+            hint=gate.hint,
+            files=files,
+            bytes=size,
+            pending=under_way,
+            blocked=blocked,
+            transfers=self._flight.transfers(),
+            observed=observer.observed,
+            scanned_at=observer.scanned_at,
+            polled_at=observer.polled_at,
+        )
+
+
+def _noted(action: Action) -> Row:
+    """The row after a decision that touches no side."""
+    row = action.row
+    if action.verb is Verb.FORGET:
+        return replace(row, base=None, local_gone=False)
+    gone = row.local_gone and bool(row.intents)
+    return replace(row, base=agreed(row), local_gone=gone)
+
+
+def _unexpected(path: str, error: object) -> Blocked:
+    """A fault of this program: one item waits, the others go on."""
+    trace = error if isinstance(error, BaseException) else None
+    log.error("unexpected error at %r", path, exc_info=trace)
+    return Blocked(
+        f"Something unexpected happened ({type(error).__name__}).",
+        "It will be tried again; `vaultsync logs` has the details.",
+    )

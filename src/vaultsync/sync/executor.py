@@ -1,0 +1,338 @@
+"""Carrying out one action. It never decides: any surprise is Stale, and nothing has changed.
+
+An action runs in two steps, so that the engine can journal between them: `prepare` has no effect
+that anybody could see, `commit` is one compare-and-set. Both run on a thread of the pool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vaultsync.core.errors import Stale
+from vaultsync.core.model import Absence, Action, Base, Entry, Kind, Row, Verb
+from vaultsync.core.plan import agreed, executable
+from vaultsync.state.store import Journalled
+
+if TYPE_CHECKING:
+    from vaultsync.core.ports import Content, Side, Staged
+
+ANCESTRY = 8
+"""Operation ids that an object carries: its own and those of the versions it was built upon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an action came to.
+
+    Attributes:
+        row: What is known about the path now.
+        kept: Path of a conflict copy that was made, if any.
+        sent: Bytes of content moved.
+    """
+
+    row: Row
+    kept: str | None = None
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An action that is ready to become visible.
+
+    Attributes:
+        action: Which.
+        base: The base to record once it has happened; the target's tag is still missing.
+        content: The open source, None for an action without content.
+        staged: The new bytes on the target side, None for an action without content.
+    """
+
+    action: Action
+    base: Base | None = None
+    content: Content | None = None
+    staged: Staged | None = None
+
+    def journalled(self) -> Journalled | None:
+        """What the journal must hold before the commit, or None when nothing needs to."""
+        if self.staged is None or self.base is None:
+            return None
+        return Journalled(
+            self.action.path, self.staged.op, self.action.verb, self.staged.token, self.base
+        )
+
+
+class Executor:
+    """Runs actions against the two sides. Called from many threads, for different paths."""
+
+    def __init__(self, local: Side, remote: Side) -> None:
+        self._local = local
+        self._remote = remote
+
+    def prepare(self, action: Action, op: str) -> Prepared | Result:
+        """Do all that leaves no trace: read, hash, compare, transfer to a staging place.
+
+        Returns:
+            What to commit, or a Result when there turned out to be nothing to make visible.
+
+        Raises:
+            Stale, Retry, SignIn, Blocked, Fatal: As the sides raise them; nothing has changed.
+        """
+        if action.verb is Verb.INSPECT:
+            return self._inspect(action.row)
+        if action.path.endswith("/") or action.verb not in (Verb.PUSH, Verb.PULL):
+            return Prepared(action)
+        source = self._local if action.verb is Verb.PUSH else self._remote
+        entry = action.row.local if action.verb is Verb.PUSH else action.row.remote
+        content = source.open(action.path, _present(entry, action))
+        try:
+            stage = self._stage_push if action.verb is Verb.PUSH else self._stage_pull
+            prepared = stage(action, op, content)
+        except BaseException:
+            content.close()
+            raise
+        if isinstance(prepared, Result):
+            content.close()
+        return prepared
+
+    def commit(self, prepared: Prepared) -> Result:
+        """Make it visible iff the side still shows what was decided on.
+
+        Raises:
+            Stale, SignIn, Blocked, Fatal: As the sides raise them; nothing has changed, and what
+                was staged is dropped.
+            Retry: With `unknown_outcome`, the staged bytes are left for `Side.recover`.
+        """
+        action = prepared.action
+        if prepared.staged is None:
+            return self._commit_plain(action)
+        if action.verb is Verb.PUSH:
+            return self._commit_push(prepared)
+        return self._commit_pull(prepared)
+
+    def release(self, prepared: Prepared, *, discard: bool) -> None:
+        """Close what a prepared action holds, and drop its staged bytes if they are not needed."""
+        if prepared.content is not None:
+            prepared.content.close()
+        if discard and prepared.staged is not None:
+            side = self._remote if prepared.action.verb is Verb.PUSH else self._local
+            side.discard(prepared.staged.token)
+
+    def recover(self, operation: Journalled, row: Row) -> Result | None:
+        """Tell what became of a journalled operation; None: it did not happen."""
+        side = self._remote if operation.verb is Verb.PUSH else self._local
+        entry = side.recover(operation.path, operation.op, operation.token)
+        if entry is None:
+            return None
+        if operation.verb is Verb.PULL:
+            entry = replace(entry, sha256=operation.base.sha256)
+            return Result(_pulled(row, operation.base, entry, row.remote))
+        return Result(recovered_push(row, operation.op, operation.base, entry))
+
+    def look(self, row: Row) -> Result:
+        """Observe one path afresh on both sides, after something was not as expected."""
+        local = self._local.look(row.path)
+        remote = self._remote.look(row.path)
+        if local is not None and row.local is not None and local.tag == row.local.tag:
+            local = replace(local, sha256=local.sha256 or row.local.sha256)
+        return Result(
+            replace(
+                row,
+                local=local,
+                remote=remote,
+                local_absence=_absence(row, local, row.local_absence),
+                remote_absence=_absence(row, remote, row.remote_absence),
+            )
+        )
+
+    def _inspect(self, row: Row) -> Result:
+        local, remote = row.local, row.remote
+        if local is not None and local.sha256 is None:
+            local = self._local.identify(row.path, local)
+        if remote is not None and (remote.sha256 is None or row.intents):
+            if local is not None and local.size == remote.size and local.kind is remote.kind:
+                with self._local.open(row.path, local) as like:
+                    remote = self._remote.identify(row.path, remote, like)
+            else:
+                remote = self._remote.identify(row.path, remote)
+        return Result(replace(row, local=local, remote=remote))
+
+    def _stage_push(self, action: Action, op: str, content: Content) -> Prepared | Result:
+        row = action.row
+        sha256 = content.sha256()
+        entry = replace(content.entry, sha256=sha256)
+        row = replace(row, local=entry)
+        if _untouched(row, sha256):
+            return Result(replace(row, base=agreed(row)))
+        before = row.remote.ops if row.remote is not None and row.remote.ops else ()
+        if not before and row.base is not None:
+            before = row.base.ops
+        parents = before[: ANCESTRY - 1]
+        staged = self._remote.stage(row.path, content, op, parents)
+        base = Base(
+            kind=entry.kind,
+            size=entry.size,
+            sha256=sha256,
+            local_tag=entry.tag,
+            remote_tag="",
+            mtime_ns=entry.mtime_ns,
+            mode=entry.mode,
+            ops=(op, *parents),
+        )
+        return Prepared(action, base, content, staged)
+
+    def _stage_pull(self, action: Action, op: str, content: Content) -> Prepared | Result:
+        row, entry = action.row, content.entry
+        staged = self._local.stage(row.path, content, op)
+        entry = replace(entry, sha256=staged.sha256)
+        row = replace(row, remote=replace(entry, stamp=entry.stamp or _stamp(row)))
+        if row.base is not None and row.local is not None and _same_content(row.base, entry):
+            # Only stored anew: what is here already is that content (PULL never replaces an edit).
+            self._local.discard(staged.token)
+            return self._take_metadata(row)
+        base = Base(
+            kind=entry.kind,
+            size=entry.size,
+            sha256=staged.sha256,
+            local_tag="",
+            remote_tag=entry.tag,
+            mtime_ns=entry.mtime_ns,
+            mode=entry.mode,
+            stamp=entry.stamp or _stamp(row),
+            version=entry.version,
+            ops=entry.ops,
+        )
+        return Prepared(replace(action, row=row), base, content, staged)
+
+    def _commit_push(self, prepared: Prepared) -> Result:
+        row, base, staged, content = (
+            prepared.action.row,
+            prepared.base,
+            prepared.staged,
+            prepared.content,
+        )
+        if base is None or staged is None or content is None:
+            raise ValueError("a push needs content")
+        entry = self._remote.commit(staged, row.remote).entry
+        entry = replace(
+            entry, sha256=base.sha256, ops=base.ops, mtime_ns=base.mtime_ns, mode=base.mode
+        )
+        return Result(_pushed(row, base, entry, content.entry), sent=base.size)
+
+    def _commit_pull(self, prepared: Prepared) -> Result:
+        row, base, staged = prepared.action.row, prepared.base, prepared.staged
+        if base is None or staged is None:
+            raise ValueError("a pull needs content")
+        committed = self._local.commit(staged, row.local)
+        entry = replace(committed.entry, sha256=base.sha256)
+        return Result(_pulled(row, base, entry, row.remote), committed.kept, base.size)
+
+    def _commit_plain(self, action: Action) -> Result:
+        row, path = action.row, action.path
+        match action.verb:
+            case Verb.DELETE_REMOTE:
+                self._remote.delete(path, _present(row.remote, action))
+                return Result(Row(path))
+            case Verb.DELETE_LOCAL:
+                self._local.delete(path, _present(row.local, action))
+                return Result(Row(path))
+            case Verb.CONFLICT:
+                kept = self._local.set_aside(path, _present(row.local, action))
+                gone = replace(row, local=None, base=None, local_absence=Absence.CONFIRMED)
+                return Result(gone, kept)
+            case Verb.APPLY:
+                return self._take_metadata(row)
+            case Verb.PUSH:
+                return self._push_directory(action)
+            case Verb.PULL:
+                entry = self._local.make_directory(path)
+                row = replace(row, local=entry, local_absence=Absence.PRESENT)
+                return Result(replace(row, base=agreed(row)))
+            case _:
+                raise ValueError(f"{action.verb} is not for the executor")
+
+    def _push_directory(self, action: Action) -> Result:
+        """Put the marker of a directory that is (still) empty here."""
+        row = action.row
+        now = self._local.look(row.path)
+        if now is None or now.tag != _present(row.local, action).tag:
+            raise Stale(f"The folder {row.path} is not as it was.")
+        entry = self._remote.make_directory(row.path)
+        row = replace(row, remote=entry, remote_absence=Absence.PRESENT)
+        return Result(replace(row, base=agreed(row)))
+
+    def _take_metadata(self, row: Row) -> Result:
+        """Same content on both sides; the remote side's executable bit wins."""
+        local, remote = row.local, row.remote
+        if local is None or remote is None:
+            raise ValueError("metadata need both sides")
+        if remote.mode is not None and executable(remote.mode) != executable(local.mode):
+            known = local.sha256
+            local = self._local.apply(row.path, local, remote.mtime_ns, remote.mode)
+            row = replace(row, local=replace(local, sha256=local.sha256 or known))
+        return Result(replace(row, base=agreed(row)))
+
+
+def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
+    """The row once a push of ours of unknown outcome was found in a remote version.
+
+    When it is that version, both sides were equal at it; when it is an ancestor of that version,
+    somebody has built upon ours since: to us a plain change in the vault.
+    """
+    ours = bool(entry.ops) and entry.ops[0] == op
+    tag = entry.tag if ours else ""
+    base = replace(base, remote_tag=tag, version=entry.version if ours else None)
+    return replace(row, base=base, remote=entry, remote_absence=Absence.PRESENT)
+
+
+def _pushed(row: Row, base: Base, remote: Entry, local: Entry) -> Row:
+    return replace(
+        row,
+        local=replace(local, sha256=base.sha256),
+        base=replace(base, remote_tag=remote.tag, version=remote.version, stamp=remote.stamp),
+        remote=remote,
+        local_absence=Absence.PRESENT,
+        remote_absence=Absence.PRESENT,
+        local_gone=row.local_gone and bool(row.intents),
+    )
+
+
+def _pulled(row: Row, base: Base, local: Entry, remote: Entry | None) -> Row:
+    return replace(
+        row,
+        local=local,
+        base=replace(base, local_tag=local.tag, mtime_ns=local.mtime_ns, mode=local.mode),
+        remote=remote,
+        local_absence=Absence.PRESENT,
+        local_gone=row.local_gone and bool(row.intents),
+    )
+
+
+def _absence(row: Row, entry: Entry | None, before: Absence) -> Absence:
+    if entry is not None:
+        return Absence.PRESENT
+    if row.base is None:
+        return Absence.CONFIRMED
+    return Absence.ONCE if before is Absence.PRESENT else before
+
+
+def _present(entry: Entry | None, action: Action) -> Entry:
+    if entry is None:
+        raise ValueError(f"{action.verb} of {action.path!r} needs an entry")
+    return entry
+
+
+def _same_content(base: Base, entry: Entry) -> bool:
+    return (base.kind, base.size, base.sha256) == (entry.kind, entry.size, entry.sha256)
+
+
+def _stamp(row: Row) -> str | None:
+    return None if row.remote is None else row.remote.stamp
+
+
+def _untouched(row: Row, sha256: str) -> bool:
+    """Whether what is about to be pushed is in the vault already."""
+    local, base, remote = row.local, row.base, row.remote
+    if local is None or base is None or remote is None or remote.tag != base.remote_tag:
+        return False
+    same = (local.kind, local.size, sha256) == (base.kind, base.size, base.sha256)
+    return same and (local.kind is not Kind.FILE or executable(local.mode) == executable(base.mode))
