@@ -66,6 +66,15 @@ def places(profile: str, config_dir: Path | None = None) -> Places:
     )
 
 
+def local_cloud(config_dir: Path | None = None) -> Path:
+    """Where the local cloud keeps its data, unless it is told otherwise."""
+    if config_dir is not None:
+        return config_dir.expanduser().absolute() / "cloud"
+    import platformdirs  # noqa: PLC0415 - see places
+
+    return platformdirs.user_data_path(APPLICATION) / "cloud"
+
+
 def make_private(directory: Path) -> Path:
     """Make a folder that only its owner may enter, or check that an existing one is ours.
 

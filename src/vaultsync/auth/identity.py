@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from vaultsync.auth.clients import isolated_session
@@ -113,6 +114,20 @@ class Session:
         session = isolated_session()
         session.register_component("credential_provider", _Provider(self.credentials))
         return session
+
+    def credential_process(self) -> dict[str, str | int]:
+        """The credentials as AWS tools read them from a `credential_process`."""
+        with self._lock:
+            frozen = self._current()
+            left = self._held.ends - now() if self._held else 0.0
+        ends = datetime.now(UTC) + timedelta(seconds=left)
+        return {
+            "Version": 1,
+            "AccessKeyId": frozen.access_key or "",
+            "SecretAccessKey": frozen.secret_key or "",
+            "SessionToken": frozen.token or "",
+            "Expiration": ends.isoformat(timespec="seconds"),
+        }
 
     def renew(self, failed: str = "") -> None:
         """Get new credentials, unless somebody else just did.

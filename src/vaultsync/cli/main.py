@@ -27,6 +27,7 @@ FAMILIES = {
         "login": "account",
         "logout": "account",
         "whoami": "account",
+        "credentials": "account",
     },
     "Running": {"start": "running", "stop": "running", "daemon": "running"},
     "Looking": {"status": "looking", "why": "looking", "conflicts": "looking"},
@@ -151,3 +152,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Entry point of the console script."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

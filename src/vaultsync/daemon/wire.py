@@ -23,8 +23,10 @@ def success(result: object) -> dict[str, object]:
 
 
 def failure(error: VaultsyncError) -> dict[str, object]:
-    """The envelope of an error."""
-    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    """The envelope of an error, under the code of the nearest class that every client knows."""
+    family = [kind for kind in type(error).__mro__ if issubclass(kind, VaultsyncError)]
+    known = next(kind for kind in family if kind.__module__ == errors.__name__)
+    told = {"code": known.code, "message": error.message, "hint": error.hint}
     return {"schema": SCHEMA, "ok": False, "error": told}
 
 
