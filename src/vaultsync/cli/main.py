@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAMILIES = {
-    "First steps": {"init": "setup", "version": "setup"},
+    "First steps": {"init": "setup", "demo": "demo", "version": "setup"},
     "Account": {
         "signup": "account",
         "verify": "account",

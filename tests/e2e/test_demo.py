@@ -1,0 +1,25 @@
+"""The demonstration is a program that people run first; it must not be the one that fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.timeout(300)
+def test_every_line_of_the_checklist_holds() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vaultsync.cli", "demo", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    failed = [step for step in answer["result"]["steps"] if not step["ok"]]
+    assert failed == []
+    assert done.returncode == 0
+    assert len(answer["result"]["steps"]) == 11
