@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
+from pycognito import AWSSRP
 from pytest_socket import socket_allow_hosts
 
 from vaultsync.cloud.local import LocalCloud
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import boto3
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_s3 import S3Client
 
 
 def pytest_runtest_setup() -> None:
@@ -59,6 +63,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         yield local
 
 
+DIRECT = Config(proxies={}, retries={"total_max_attempts": 1})
+UNSIGNED_REQUESTS = Config(signature_version=UNSIGNED)
+
+
+@cache
+def aws(local: LocalCloud) -> boto3.Session:
+    """One session for all clients of a cloud: a new one takes a third of a second to load."""
+    return local.session()
+
+
 class Person(NamedTuple):
     """An account on a local cloud."""
 
@@ -78,12 +92,74 @@ def sign_up(local: LocalCloud) -> Person:
     return person
 
 
+@dataclass(frozen=True)
+class Member:
+    """A signed-in person.
+
+    Attributes:
+        person: The account.
+        identity_id: Of the identity pool; the prefix is made of it.
+        prefix: Where this person's files are.
+        id_token: As the user pool gave it.
+        keys: Temporary credentials, as the arguments of a boto3 client.
+    """
+
+    person: Person
+    identity_id: str
+    prefix: str
+    id_token: str
+    keys: dict[str, str]
+
+    def s3(self, local: LocalCloud) -> S3Client:
+        """S3 with this person's credentials."""
+        return aws(local).client("s3", endpoint_url=local.url, config=DIRECT, **self.keys)  # type: ignore[call-overload, no-any-return]
+
+
+def sign_in(local: LocalCloud, person: Person) -> Member:
+    """Sign in with SRP and fetch temporary credentials by the enhanced flow."""
+    cloud = local.cloud
+    pool = user_pool(local)
+    srp = AWSSRP(person.email, person.password, cloud.user_pool_id, cloud.client_id, client=pool)
+    asked = pool.initiate_auth(
+        ClientId=cloud.client_id,
+        AuthFlow="USER_SRP_AUTH",
+        AuthParameters=srp.get_auth_params(),
+    )
+    answer = pool.respond_to_auth_challenge(
+        ClientId=cloud.client_id,
+        ChallengeName="PASSWORD_VERIFIER",
+        ChallengeResponses=srp.process_challenge(
+            asked["ChallengeParameters"], {"USERNAME": person.email}
+        ),
+    )
+    pool.close()
+    token = answer["AuthenticationResult"]["IdToken"]
+    logins = {f"cognito-idp.{cloud.region}.amazonaws.com/{cloud.user_pool_id}": token}
+    identities = aws(local).client(
+        "cognito-identity", endpoint_url=local.url, config=DIRECT.merge(UNSIGNED_REQUESTS)
+    )
+    identity_id = identities.get_id(IdentityPoolId=cloud.identity_pool_id, Logins=logins)[
+        "IdentityId"
+    ]
+    keys = identities.get_credentials_for_identity(IdentityId=identity_id, Logins=logins)[
+        "Credentials"
+    ]
+    identities.close()
+    given = {
+        "aws_access_key_id": keys["AccessKeyId"],
+        "aws_secret_access_key": keys["SecretKey"],
+        "aws_session_token": keys["SessionToken"],
+    }
+    prefix = cloud.prefix.format(identity_id=identity_id)
+    return Member(person, identity_id, prefix, token, given)
+
+
 def user_pool(local: LocalCloud) -> CognitoIdentityProviderClient:
     """The user pool's API as an application without AWS credentials sees it."""
-    return boto3.Session(region_name=local.cloud.region).client(
+    return aws(local).client(
         "cognito-idp",
         endpoint_url=local.url,
-        config=Config(signature_version=UNSIGNED, proxies={}),
+        config=DIRECT.merge(UNSIGNED_REQUESTS),
     )
 
 
@@ -96,5 +172,16 @@ def new_person(request: pytest.FixtureRequest) -> Callable[..., Person]:
 
     def make(local: LocalCloud | None = None) -> Person:
         return sign_up(local or request.getfixturevalue("cloud"))
+
+    return make
+
+
+@pytest.fixture
+def new_member(request: pytest.FixtureRequest) -> Callable[..., Member]:
+    """Call it for a new person who is signed in: `new_member().s3(cloud)`."""
+
+    def make(local: LocalCloud | None = None) -> Member:
+        place = local or request.getfixturevalue("cloud")
+        return sign_in(place, sign_up(place))
 
     return make
