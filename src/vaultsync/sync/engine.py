@@ -481,12 +481,17 @@ class Engine:
                 yield action
 
     def _rows(self, paths: list[str] | None) -> Iterator[Row]:
-        """The rows to plan: all, or the given paths' and what decisions on them depend on."""
+        """The rows to plan: all, or the given paths' and what decisions on them depend on.
+
+        The directories above take part: what becomes of one depends on what becomes of the last
+        thing in it.
+        """
         if paths is None:
             yield from self._store.rows()
             return
+        above = {directory for path in paths for directory in names.parents(path)}
         below = ""
-        for path in paths:
+        for path in sorted(above.union(paths)):
             if below and path.startswith(below):
                 continue
             row = self._store.row(path)

@@ -1,0 +1,332 @@
+"""The engine between two sides in memory: what a person would see."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.fakes import FakeClock, Faults, MemorySide, SeededPool
+
+from vaultsync.core import names
+from vaultsync.state.store import Store
+from vaultsync.sync.engine import Engine
+from vaultsync.sync.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Device:
+    """A local side with its engine and database, on a vault."""
+
+    def __init__(self, vault: MemorySide, folder: Path, seed: int = 0, name: str = "laptop") -> None:
+        self.clock = vault.clock
+        self.vault = vault
+        self.name = name
+        self.local = MemorySide(self.clock, device=name)
+        self.file = folder / f"{name}.db"
+        self.seed = seed
+        self._ops = count()
+        self.start()
+
+    def start(self) -> None:
+        self.store = Store(self.file)
+        self.pool = SeededPool(self.seed)
+        self.engine = Engine(
+            self.store,
+            self.local,
+            self.vault,
+            self.pool,
+            self.clock,
+            lambda: f"{self.name}-{next(self._ops)}",
+            lambda _path: False,
+            Settings(poll_seconds=1.0, delete_quiet=0.5, lanes=4),
+        )
+
+    def crash(self) -> None:
+        """Die without a word and start again on the same database."""
+        self.store.close()
+        self.start()
+
+    def close(self) -> None:
+        self.store.close()
+
+    def step(self) -> None:
+        self.pool.run()
+        self.engine.turn(0)
+
+    def settle(self, rounds: int = 3000) -> None:
+        """Run until at rest after a look at both sides that began now."""
+        ticket = self.engine.request_sync()
+        for _ in range(rounds):
+            while self.pool.run():
+                pass
+            self.engine.turn(0)
+            if self.engine.at_rest and self.engine.served >= ticket and not self.pool.tasks:
+                return
+            self.clock.time += 0.1
+        raise AssertionError(f"not at rest: {self.engine.status} {self.engine.waiting}")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def vault(clock: FakeClock) -> MemorySide:
+    return MemorySide(clock, remote=True)
+
+
+@pytest.fixture
+def device(vault: MemorySide, tmp_path: Path) -> Iterator[Device]:
+    device = Device(vault, tmp_path)
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def other(vault: MemorySide, tmp_path: Path) -> Iterator[Device]:
+    device = Device(vault, tmp_path, seed=1, name="desktop")
+    yield device
+    device.close()
+
+
+def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.local.write("deep/er/b.txt", b"two", 0o755)
+    device.local.make("hollow/")
+    device.settle()
+    assert device.vault.tree() == device.local.tree()
+    other.settle()
+    assert other.local.tree() == device.local.tree()
+    assert other.local.files["deep/er/b.txt"].mode & 0o111
+
+
+def test_an_edit_travels_and_replaces_what_was_there(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.settle()
+    other.settle()
+    other.local.write("a.txt", b"two, longer")
+    other.settle()
+    device.settle()
+    assert device.local.files["a.txt"].data == b"two, longer"
+    assert device.local.trash == [b"one"]
+
+
+def test_a_deletion_travels_in_both_directions(device: Device, other: Device) -> None:
+    for path in ("a.txt", "b.txt", "d/c.txt"):
+        device.local.write(path, path.encode())
+    device.settle()
+    other.settle()
+    other.local.remove("a.txt")
+    other.settle()
+    device.settle()
+    assert "a.txt" not in device.local.files
+    assert device.local.trash == [b"a.txt"]
+    device.vault.remove("b.txt")
+    device.settle()
+    assert "b.txt" not in device.local.files
+
+
+def test_the_last_file_goes_and_its_folder_stays(device: Device, other: Device) -> None:
+    device.local.write("d/c.txt", b"x")
+    device.settle()
+    other.settle()
+    device.local.remove("d/c.txt")
+    device.settle()
+    assert device.vault.tree() == {"d/": b""}
+    other.settle()
+    assert other.local.tree() == {"d/": b""}
+
+
+def test_a_folder_removed_here_goes_there(device: Device, other: Device) -> None:
+    device.local.write("d/e/c.txt", b"x")
+    device.local.make("d/f/")
+    device.settle()
+    other.settle()
+    assert other.local.tree() == device.local.tree()
+    device.local.remove("d/e/c.txt")
+    device.local.directories.clear()
+    device.settle()
+    assert device.vault.tree() == {}
+    other.settle()
+    assert other.local.tree() == {}
+
+
+def test_a_conflict_keeps_both_versions_everywhere(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.settle()
+    other.settle()
+    device.local.write("a.txt", b"mine")
+    other.local.write("a.txt", b"yours")
+    device.settle()
+    other.settle()
+    device.settle()
+    for side in (device.local, other.local, device.vault):
+        assert sorted(side.tree().values()) == [b"mine", b"yours"]
+        assert side.files["a.txt"].data == b"mine"
+    assert [names.original_name(path) for path in other.store.conflicts()] == ["a.txt"]
+
+
+def test_the_same_edit_twice_is_no_conflict(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"same")
+    other.local.write("a.txt", b"same")
+    device.settle()
+    other.settle()
+    assert list(other.local.tree()) == ["a.txt"]
+    assert not other.store.conflicts()
+
+
+def test_an_edit_beats_a_deletion(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.settle()
+    other.settle()
+    device.local.remove("a.txt")
+    other.local.write("a.txt", b"edited!")
+    device.settle()
+    other.settle()
+    device.settle()
+    assert device.local.files["a.txt"].data == b"edited!"
+
+
+def test_nothing_moves_at_rest(device: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.local.make("d/")
+    device.settle()
+    device.settle()
+    device.vault.mutations.clear()
+    device.local.mutations.clear()
+    before = device.store.row("a.txt")
+    device.settle()
+    device.settle()
+    assert not device.vault.mutations
+    assert not device.local.mutations
+    assert device.store.row("a.txt") == before
+
+
+def test_a_touch_sends_nothing(device: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.settle()
+    device.vault.mutations.clear()
+    device.local.write("a.txt", b"one")
+    device.settle()
+    assert not device.vault.mutations
+
+
+def test_the_executable_bit_travels(device: Device, other: Device) -> None:
+    device.local.write("run", b"#!")
+    device.settle()
+    other.settle()
+    device.local.write("run", b"#!", 0o755)
+    device.settle()
+    other.settle()
+    assert other.local.files["run"].mode & 0o111
+
+
+def test_a_file_becomes_a_folder_and_a_folder_a_file(device: Device, other: Device) -> None:
+    device.local.write("a", b"file")
+    device.local.write("b/x", b"inside")
+    device.settle()
+    other.settle()
+    device.local.remove("a")
+    device.local.write("a/y", b"in the new folder")
+    device.local.remove("b/x")
+    device.local.directories.discard("b/")
+    device.local.write("b", b"new file")
+    device.settle()
+    other.settle()
+    assert other.local.tree() == device.local.tree()
+    assert device.local.files["a/y"].data == b"in the new folder"
+    assert not other.store.conflicts()
+
+
+def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device) -> None:
+    device.local.write("a", b"file")
+    device.settle()
+    other.settle()
+    device.local.remove("a")
+    device.local.write("a/y", b"inside")
+    other.local.write("a", b"edited")
+    device.settle()
+    other.settle()
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree()
+    assert device.local.files["a/y"].data == b"inside"
+    assert b"edited" in device.local.tree().values()
+
+
+def test_a_lost_answer_is_no_conflict(device: Device) -> None:
+    device.vault.fault = Faults(1, 1.0, lost_answers=True).__call__
+    calls = iter([True])
+
+    def once(name: str, path: str) -> None:
+        if name == "after commit" and next(calls, False):
+            Faults(1, 1.0, lost_answers=True)(name, path)
+
+    device.vault.fault = once
+    device.local.write("a.txt", b"one")
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a.txt": b"one"}
+    device.local.write("a.txt", b"two")
+    device.settle()
+    assert device.vault.tree() == {"a.txt": b"two"}
+
+
+def test_an_empty_database_only_merges(device: Device, other: Device, tmp_path: Path) -> None:
+    device.local.write("a.txt", b"one")
+    device.local.write("b.txt", b"two")
+    device.settle()
+    device.close()
+    device.file.unlink()
+    device.local.remove("a.txt")
+    device.vault.remove("b.txt")
+    device.start()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a.txt": b"one", "b.txt": b"two"}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_two_devices_converge_and_lose_nothing(seed: int, tmp_path: Path) -> None:
+    """Random edits, faults, lost answers and crashes; then quiet: equal, and nothing lost."""
+    clock = FakeClock()
+    vault = MemorySide(clock, remote=True)
+    devices = [Device(vault, tmp_path, seed * 2 + k, f"dev{k}") for k in range(2)]
+    faults = Faults(seed, 0.05, lost_answers=True)
+    rng = faults.random
+    vault.fault = faults
+    written: set[bytes] = set()
+    for step in range(80):
+        device = rng.choice(devices)
+        local = device.local
+        path = rng.choice(["a", "b", "c", "d/a", "d/b", "e/f/g"])
+        kind = rng.random()
+        if kind < 0.25 and path + "/" not in local.tree():
+            if not any(up[:-1] in local.files for up in names.parents(path)):
+                data = f"{device.name} {step}".encode()
+                written.add(data)
+                local.write(path, data)
+                device.engine.mark(path)
+        elif kind < 0.33 and path in local.files:
+            local.remove(path)
+            device.engine.mark(path)
+        elif kind < 0.36:
+            device.crash()
+        for _ in range(rng.randrange(12)):
+            rng.choice(devices).step()
+            clock.time += 0.05
+    vault.fault = lambda _name, _path: None
+    for _ in range(4):
+        for device in devices:
+            device.settle()
+    assert devices[0].local.tree() == devices[1].local.tree()
+    assert vault.tree().keys() == devices[0].local.tree().keys()
+    kept = set(vault.tree().values())
+    for side in (vault, *(device.local for device in devices)):
+        kept |= {*side.history, *side.trash}
+    assert written <= kept
+    for device in devices:
+        device.close()
