@@ -115,7 +115,7 @@ class Member:
         return aws(local).client("s3", endpoint_url=local.url, config=DIRECT, **self.keys)  # type: ignore[call-overload, no-any-return]
 
 
-def sign_in(local: LocalCloud, person: Person) -> Member:
+def member_of(local: LocalCloud, person: Person) -> Member:
     """Sign in with SRP and fetch temporary credentials by the enhanced flow."""
     cloud = local.cloud
     pool = user_pool(local)
@@ -182,6 +182,12 @@ def new_member(request: pytest.FixtureRequest) -> Callable[..., Member]:
 
     def make(local: LocalCloud | None = None) -> Member:
         place = local or request.getfixturevalue("cloud")
-        return sign_in(place, sign_up(place))
+        return member_of(place, sign_up(place))
 
     return make
+
+
+@pytest.fixture
+def sign_in() -> Callable[[LocalCloud, Person], Member]:
+    """Call it to sign an existing account in (again)."""
+    return member_of

@@ -112,8 +112,7 @@ class LocalCloud:
         known = self._remembered()
         try:
             self._launch(self._port or known.get("port", 0))
-            self._await_health()
-            self._cloud = self._deployed()
+            self._cloud = self._found() or self._deployed()
             self._remember()
             selftest.check_walls(self.session(), self.url)
         except BaseException:
@@ -183,7 +182,7 @@ class LocalCloud:
         self.stop()
 
     def _launch(self, port: int) -> None:
-        """Start the server on a socket that listens already, so that nothing has to be retried.
+        """Start the server, on a socket that listens already, and wait until it answers.
 
         The data folder's lock goes to the server as well: it is free when both have let go of it.
         The server ends when its standard input does, that is with this process, however it dies.
@@ -203,6 +202,7 @@ class LocalCloud:
                 )
         finally:
             os.close(lock)
+        self._await_health()
 
     def _lock(self) -> int:
         """Lock the data folder; returns the descriptor that holds the lock."""
@@ -285,14 +285,20 @@ class LocalCloud:
         with _DIRECT.open(self.url + path, timeout=_START_SECONDS) as answer:
             return json.load(answer)
 
-    def _deployed(self) -> Cloud:
-        """The outputs of the backend, which is deployed when it is not there."""
-        session = self.session()
+    def _found(self) -> Cloud | None:
+        """The outputs of the backend, or None when it is not deployed yet."""
         try:
-            return stack.outputs(session=session, endpoint_url=self.url)
+            return stack.outputs(session=self.session(), endpoint_url=self.url)
         except NotFound:
-            parameters = {"RequireTls": "false"}
-            return stack.deploy(parameters=parameters, session=session, endpoint_url=self.url)
+            return None
+
+    def _deployed(self) -> Cloud:
+        """Deploy the backend, and restart: ministack saves what it has only when it stops."""
+        parameters = {"RequireTls": "false"}
+        cloud = stack.deploy(parameters=parameters, session=self.session(), endpoint_url=self.url)
+        self.stop()
+        self._launch(self._port)
+        return cloud
 
     def _remembered(self) -> dict[str, Any]:
         """What an earlier start wrote down: the port and the outputs."""
