@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from e2e.conftest import Household, Machine
+    from tests.e2e.conftest import Household, Machine
     from vaultsync.cloud.local import LocalCloud
 
 pytestmark = pytest.mark.timeout(180)

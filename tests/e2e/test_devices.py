@@ -11,7 +11,7 @@ import pytest
 from vaultsync.cli import demo_files
 
 if TYPE_CHECKING:
-    from e2e.conftest import Household, Machine
+    from tests.e2e.conftest import Household, Machine
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -160,3 +160,48 @@ def test_two_thousand_files_arrive_byte_for_byte(household: Household) -> None:
                                chance.randbytes(size))  # fmt: skip
     household.up()
     assert len(household.same()) == 2000
+
+
+def test_links_travel_as_links_and_special_files_stay(household: Household) -> None:
+    laptop, desktop = household
+    laptop.write("target.txt", "target\n")
+    (laptop.folder / "link").symlink_to("target.txt")
+    (laptop.folder / "outside").symlink_to("/etc/hostname")
+    os.link(laptop.folder / "target.txt", laptop.folder / "second name.txt")
+    os.mkfifo(laptop.folder / "pipe")
+    household.up()
+    laptop.settle()
+    desktop.settle()
+    assert (desktop.folder / "link").readlink().name == "target.txt"
+    assert str((desktop.folder / "outside").readlink()) == "/etc/hostname"
+    assert (desktop.folder / "second name.txt").read_bytes() == b"target\n"
+    assert not (desktop.folder / "pipe").exists()
+    waiting = laptop.run("status", "--pending")["waiting"]
+    assert [(row["path"], row["code"]) for row in waiting] == [("pipe", "blocked")]
+
+
+def test_ignored_files_are_left_alone_on_both_sides(household: Household) -> None:
+    laptop, desktop = household
+    laptop.write(".vaultsyncignore", "*.log\n/build/\n")
+    household.up()
+    household.same()
+    laptop.write("here.log", "only here\n")
+    laptop.write("build/output", "only here\n")
+    laptop.write("draft.txt~", "an editor's\n")
+    desktop.write("there.log", "only there\n")
+    laptop.write("kept.txt", "kept\n")
+    laptop.settle()
+    desktop.settle()
+    assert set(desktop.files()) == {".vaultsyncignore", "kept.txt", "there.log"}
+    assert set(laptop.files()) == {
+        ".vaultsyncignore", "kept.txt", "here.log", "build/output", "draft.txt~",
+    }  # fmt: skip
+
+    (laptop.folder / "kept.txt").rename(laptop.folder / "kept.log")
+    laptop.write(".vaultsyncignore", "")
+    laptop.settle()
+    desktop.settle()
+    files = household.same()
+    assert files["here.log"] == b"only here\n"
+    assert files["there.log"] == b"only there\n"
+    assert files["kept.log"] == b"kept\n"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from e2e.conftest import Household, Machine
+    from tests.e2e.conftest import Household, Machine
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,7 +15,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from e2e.conftest import Household
+    from tests.e2e.conftest import Household
     from vaultsync.cloud.local import LocalCloud
 
 pytestmark = pytest.mark.timeout(180)
