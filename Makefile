@@ -25,7 +25,7 @@ demo:  ## Show vaultsync at work against a cloud on this machine
 
 changelog:  ## Preview the next changelog from the fragments
 	tools/environment dev
-	.venv/bin/towncrier build --draft
+	.venv/bin/towncrier build --draft --version next
 
 clean:  ## Remove what builds and checks leave behind (not .venv)
 	rm -rf build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

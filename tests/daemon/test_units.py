@@ -30,7 +30,7 @@ def verify(unit: Path, *options: str, runtime: Path) -> subprocess.CompletedProc
 
 
 def installed(name: str, folder: Path, **replace: str) -> Path:
-    """A copy of a unit whose program exists, as `vaultsync service install` would write it."""
+    """A copy of a unit whose program exists."""
     text = (UNITS / name).read_text()
     lines = [
         f"ExecStart={PROGRAM} daemon" if line.startswith("ExecStart=") else line

@@ -1,0 +1,82 @@
+"""docs/reference.md lists every command, setting and exit code, and none that does not exist."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import click
+import pytest
+
+from vaultsync import config
+from vaultsync.cli import exits
+from vaultsync.cli.main import MODULES, root
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs/reference.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    return REFERENCE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of a section's table, without its head."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def commands() -> set[str]:
+    """Every command, the members of families by their full name."""
+    found = set()
+    context = click.Context(root)
+    for name in MODULES:
+        command = root.get_command(context, name)
+        if isinstance(command, click.Group):
+            found |= {f"{name} {member}" for member in command.list_commands(context)}
+        else:
+            found.add(name)
+    return found
+
+
+def settings() -> dict[str, object]:
+    """Every setting with its default, MISSING when there is none that could be printed."""
+    return {
+        f"{table}.{item.name}": item.default
+        for table, kind in config.TABLES.items()
+        for item in fields(kind)
+    }
+
+
+def test_every_command_is_listed_and_no_other() -> None:
+    assert sorted(row[0].strip("`") for row in rows("Commands")) == sorted(commands())
+
+
+def test_every_exit_code_is_listed_with_its_meaning() -> None:
+    assert {int(code): meaning for code, meaning in rows("Exit codes")} == exits.MEANING
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    listed = {row[0].strip("`"): row[1].strip("`") for row in rows("Settings")}
+    assert listed.keys() == settings().keys()
+    for name, default in settings().items():
+        if default is not MISSING:
+            shown = f"{default:g}" if isinstance(default, float) else str(default or "empty")
+            assert listed[name] == ("empty" if default in ("", ()) else shown), name
+
+
+def texts() -> list[Path]:
+    """Everything that a user reads: documents, units, and what the program says."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("systemd/*"), *ROOT.glob("changelog.d/*")]
+    return sorted([*found, *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/**/*.py")])
+
+
+@pytest.mark.parametrize("text", texts(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_that_users_are_told_of_exist(text: Path) -> None:
+    known = commands() | {name.partition(" ")[0] for name in commands()}
+    for first, second in re.findall(r"`vaultsync ([a-z]+)(?: ([a-z]+))?", text.read_text()):
+        assert first in known, f"vaultsync {first}"
+        family = any(name.startswith(first + " ") for name in known)
+        assert not second or not family or f"{first} {second}" in known, f"{first} {second}"
