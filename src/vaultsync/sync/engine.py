@@ -87,7 +87,8 @@ class Engine:
     """Keeps a local and a remote side the same.
 
     One thread calls `turn`. `mark`, `request_sync`, `pause` and `resume` may be called from any
-    thread; `status`, `waiting`, `served` and `at_rest` are what the last turn published.
+    thread; `status`, `waiting`, `served`, `at_rest` and `trouble` (why nothing can go on, and how
+    often it was tried) are what the last turn published.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Engine:
         self.waiting: tuple[Waiting, ...] = ()
         self.served = 0
         self.at_rest = False
+        self.trouble: tuple[VaultsyncError, int] | None = None
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
@@ -153,6 +155,10 @@ class Engine:
     def resume(self) -> None:
         """Go on."""
         self._paused = False
+        self._flight.wake()
+
+    def wake(self) -> None:
+        """End the wait of the current turn."""
         self._flight.wake()
 
     # The loop
@@ -554,11 +560,12 @@ class Engine:
         files, size = self._store.totals()
         self.waiting = waiting
         self.served = observer.served
+        self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(
             state=state,
-            reason=gate.reason,
-            hint=gate.hint,
+            reason=gate.error.message if gate.error is not None else "",
+            hint=gate.error.hint if gate.error is not None else "",
             files=files,
             bytes=size,
             pending=under_way,

@@ -180,8 +180,7 @@ class Gate:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.state: State | None = None
-        self.reason = ""
-        self.hint = ""
+        self.error: VaultsyncError | None = None
         self.due = 0.0
         self.tries = 0
 
@@ -195,11 +194,11 @@ class Gate:
         if self.state is not state:
             log.warning("%s: %s %s", state, error.message, error.hint)
         self.tries += 1
-        self.state, self.reason, self.hint = state, error.message, error.hint
+        self.state, self.error = state, error
         self.due = self._clock.monotonic() + backoff(self.tries, last=last)
 
     def reopen(self) -> None:
         """It works again."""
         if self.state is not None:
             log.info("no longer %s", self.state)
-        self.state, self.reason, self.hint, self.tries = None, "", "", 0
+        self.state, self.error, self.tries = None, None, 0

@@ -1,0 +1,96 @@
+"""What the state of a profile belongs to, and what happens when that is in doubt."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from vaultsync.core.errors import AnotherInstance, Blocked
+from vaultsync.state.store import Damaged, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vaultsync.config import Cloud
+
+log = logging.getLogger(__name__)
+
+DATABASE = "state.db"
+"""File name of the state database in a profile's state folder."""
+
+
+def open_store(state_dir: Path, cloud: Cloud, root: Path) -> Store:
+    """Open the state of a folder in a vault, or begin a new one.
+
+    A database that is damaged, or belongs to another vault or folder, is moved aside: the engine
+    then starts with an empty base, which can only merge both sides and never delete.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = state_dir / DATABASE
+    wanted = json.dumps(
+        [cloud.user_pool_id, cloud.identity_pool_id, cloud.bucket, cloud.prefix, str(root)]
+    )
+    try:
+        store = Store(file)
+    except Damaged as error:
+        move_aside(file, "damaged")
+        log.warning("%s It was moved aside; both sides will be merged anew.", error.message)
+        store = Store(file)
+    found = store.meta("binding")
+    if found not in (None, wanted):
+        store.close()
+        move_aside(file, "other")
+        log.warning("The state belonged to another vault or folder; both sides will be merged.")
+        store = Store(file)
+        found = None
+    if found is None:
+        with store.transaction(durable=True):
+            store.set_meta("binding", wanted)
+    return store
+
+
+def move_aside(file: Path, why: str) -> None:
+    """Rename a database and its journal so that they are kept but not used."""
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    for suffix in ("", "-wal", "-shm"):
+        part = file.with_name(file.name + suffix)
+        if part.exists():
+            part.rename(file.with_name(f"{file.name}.{why}-{stamp}{suffix}"))
+
+
+@contextmanager
+def locked(file: Path, what: str) -> Iterator[None]:
+    """Hold a lock that ends with this process, whatever becomes of it.
+
+    Args:
+        file: The lock file; made if missing, never removed.
+        what: What it stands for, to name in the error.
+
+    Raises:
+        AnotherInstance: Somebody else holds it.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Blocked(
+            f"The lock file {file} cannot be opened: {error.strerror}.",
+            "Make its folder writable.",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnotherInstance(
+                f"Another vaultsync already serves {what}.",
+                "Use that one, or end it with `vaultsync stop`.",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,451 @@
+"""The composition root: builds the engine of a profile from all rooms and keeps it running."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from vaultsync.core import names
+from vaultsync.core.errors import Fatal, Retry, SignIn, TimedOut, VaultsyncError
+from vaultsync.core.model import Row, State, Status, Waiting
+from vaultsync.core.plan import decide
+from vaultsync.daemon import account, notify
+from vaultsync.daemon.api import Server
+from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
+from vaultsync.daemon.rules import Rules
+from vaultsync.local.disk import Disk
+from vaultsync.local.watch import FolderWatcher
+from vaultsync.remote.boto import BotoTransport
+from vaultsync.remote.bucket import Bucket
+from vaultsync.state.store import Damaged, Store
+from vaultsync.sync.engine import Engine
+from vaultsync.sync.lanes import Lanes
+from vaultsync.sync.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from vaultsync.auth.identity import Session
+    from vaultsync.config import Profile
+    from vaultsync.paths import Places
+
+log = logging.getLogger(__name__)
+
+CONNECT_AGAIN = 2.0
+"""Seconds between two tries to find out whose vault this is."""
+GRACE = 5.0
+"""Seconds that transfers under way are given to end when the daemon stops."""
+PATIENCE = 30.0
+"""Seconds that a turn of the engine waits at most for something to do."""
+OFFLINE_TRIES = 3
+"""Failed tries to reach the cloud after which a run without a daemon gives up."""
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+
+def build(profile: Profile, places: Places) -> Service:
+    """The service of a profile; nothing is opened or started yet."""
+    return Service(profile, places)
+
+
+class Service:
+    """One profile's folder and vault, kept the same. Implements `core.ports.Vault`.
+
+    `run` or `run_once` owns the calling thread; the methods of `Vault` may be called from any.
+    """
+
+    def __init__(self, profile: Profile, places: Places) -> None:
+        self._profile = profile
+        self._places = places
+        self._clock = SystemClock()
+        self._stopping = threading.Event()
+        self._turned = threading.Condition()
+        self._engine: Engine | None = None
+        self._bucket: Bucket | None = None
+        self._session: Session | None = None
+        self._rules = Rules(profile.folder.path, profile.folder.ignore)
+        self._trouble: VaultsyncError | None = None
+        self._paused = False
+        self._tickets = 0
+
+    # Running
+
+    def run(self) -> None:
+        """Serve until told to stop, by a signal or by `stop`.
+
+        A missing sign-in, an unreachable cloud or a missing folder never end it.
+
+        Raises:
+            AnotherInstance: The profile or the folder is served already.
+            Fatal: The folder cannot be used at all.
+        """
+        with ExitStack() as stack:
+            self._catch_signals(stack)
+            self._hold(stack)
+            server = Server(self, self._places.socket, self.stop)
+            server.start()
+            stack.callback(server.stop)
+            stack.callback(notify.stopping)
+            notify.ready()
+            while not self._stopping.is_set():
+                try:
+                    self._serve()
+                except Damaged as error:
+                    log.warning("%s It is moved aside; both sides are merged anew.", error)
+                    move_aside(self._places.state_dir / DATABASE, "damaged")
+
+    def run_once(self, timeout: float) -> None:
+        """Sync to the point of rest, then return.
+
+        Args:
+            timeout: Seconds to try at most.
+
+        Raises:
+            SignIn, Retry, Fatal: The sides cannot be reached or used.
+            TimedOut: There was still something to do; nothing is lost by ending there.
+        """
+        ends = time.monotonic() + timeout
+        with ExitStack() as stack:
+            self._catch_signals(stack)
+            self._hold(stack)
+            engine = self._open(stack, delete_quiet=0.0)
+            ticket = engine.request_sync()
+            while not (engine.at_rest and engine.served >= ticket):
+                engine.turn(max(0.0, min(1.0, ends - time.monotonic())))
+                self._raise_trouble(engine)
+                if self._stopping.is_set():
+                    raise KeyboardInterrupt
+                if time.monotonic() > ends:
+                    raise TimedOut(
+                        f"There is still something to do after {timeout:g} seconds.",
+                        "Run it again: it goes on where it ended.",
+                    )
+
+    def stop(self) -> None:
+        """End `run` soon. Returns at once."""
+        self._stopping.set()
+        engine = self._engine
+        if engine is not None:
+            engine.wake()
+        with self._turned:
+            self._turned.notify_all()
+
+    def _serve(self) -> None:
+        """Run the engine until told to stop; or wait until it is known whose vault this is."""
+        with ExitStack() as stack:
+            try:
+                engine = self._open(stack, self._delete_quiet())
+            except (SignIn, Retry) as error:
+                self._report(error)
+                self._stopping.wait(CONNECT_AGAIN)
+                return
+            if self._paused:
+                engine.pause()
+            alive = notify.watchdog_interval() or PATIENCE
+            watching = stack.enter_context(ExitStack())
+            watched = False
+            while not self._stopping.is_set():
+                if self._rules.reload():
+                    watching.close()
+                    watched = False
+                watched = watched or self._watch(engine, watching)
+                engine.turn(min(PATIENCE, alive))
+                notify.watchdog()
+                self._tell(engine.status)
+            self._wind_up(engine)
+
+    def _open(self, stack: ExitStack, delete_quiet: float) -> Engine:
+        """Open everything the engine stands on; `stack` closes it again."""
+        profile = self._profile
+        root = profile.folder.path
+        store = stack.enter_context(open_store(self._places.state_dir, profile.cloud, root))
+        marker = store.meta("marker")
+        disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
+        if marker is None:
+            marker = disk.bind()
+            with store.transaction(durable=True):
+                store.set_meta("marker", marker)
+            disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
+        self._lock_folder(stack)
+        disk.clear_staging([operation.op for operation in store.journal()])
+        session = account.session(profile, self._places, store.meta("identity") or "")
+        stack.callback(session.close)
+        bucket = self._connect(store, session)
+        stack.callback(bucket.close)
+        session.start()
+        lanes = Lanes(profile.limits.transfers + 2)
+        stack.callback(lanes.close, GRACE)
+        engine = Engine(
+            store,
+            disk,
+            bucket,
+            lanes,
+            self._clock,
+            lambda: secrets.token_hex(8),
+            self._rules,
+            Settings(
+                poll_seconds=profile.folder.poll_seconds,
+                delete_quiet=delete_quiet,
+                lanes=profile.limits.transfers,
+            ),
+        )
+        self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None
+        stack.callback(self._forget)
+        return engine
+
+    def _connect(self, store: Store, session: Session) -> Bucket:
+        """The remote side; needs the identity id, which is asked for once and then kept."""
+        profile, cloud = self._profile, self._profile.cloud
+        prefix = store.meta("prefix")
+        if prefix is None:
+            identity = session.identity_id
+            wanted = {"identity_id": identity}
+            if "{sub}" in cloud.prefix or "{username}" in cloud.prefix:
+                claims = session.claims
+                wanted |= {"sub": claims.sub, "username": claims.username}
+            prefix = cloud.prefix.format(**wanted)
+            with store.transaction(durable=True):
+                store.set_meta("identity", identity)
+                store.set_meta("prefix", prefix)
+        transport = BotoTransport(
+            cloud.bucket,
+            cloud.bucket_region or cloud.region,
+            session.credentials,
+            cloud.endpoint_url,
+            session.renew,
+            connections=profile.limits.transfers + 8,
+        )
+        return Bucket(transport, prefix, profile.device.name, self._rules)
+
+    def _hold(self, stack: ExitStack) -> None:
+        what = f"the profile '{self._profile.name}'"
+        stack.enter_context(locked(self._places.lock, what))
+
+    def _lock_folder(self, stack: ExitStack) -> None:
+        root = self._profile.folder.path
+        control = root / names.CONTROL
+        if control.is_dir() and not control.is_symlink():
+            stack.enter_context(locked(control / "lock", f"the folder {root}"))
+
+    def _watch(self, engine: Engine, watching: ExitStack) -> bool:
+        """Start watching the folder until `watching` closes; False while it is not there."""
+        watcher = FolderWatcher(self._profile.folder.path, self._rules)
+        try:
+            watcher.start(engine.mark)
+        except Fatal as error:
+            log.debug("not watching: %s", error)
+            return False
+        watching.callback(watcher.stop)
+        # What happened before the watch began is only found by looking.
+        engine.mark("")
+        return True
+
+    def _wind_up(self, engine: Engine) -> None:
+        """Let what is under way come to its end, for a while."""
+        engine.pause()
+        ends = time.monotonic() + GRACE
+        while engine.status.transfers and time.monotonic() < ends:
+            engine.turn(0.2)
+
+    def _forget(self) -> None:
+        self._engine = self._bucket = self._session = None
+
+    def _delete_quiet(self) -> float:
+        """A short poll asks for short delays: the wait for a file to come back is at most 5 s."""
+        return min(5.0, max(1.0, self._profile.folder.poll_seconds))
+
+    def _report(self, error: VaultsyncError) -> None:
+        if self._trouble is None or self._trouble.message != error.message:
+            log.warning("%s %s", error.message, error.hint)
+        self._trouble = error
+        self._tell(self.status())
+        notify.watchdog()
+
+    def _tell(self, status: Status) -> None:
+        """Let systemd and those who wait know."""
+        notify.status(f"{status.state}: {status.reason}" if status.reason else str(status.state))
+        with self._turned:
+            self._turned.notify_all()
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, number, signal.signal(number, end))
+
+    @staticmethod
+    def _raise_trouble(engine: Engine) -> None:
+        trouble = engine.trouble
+        if trouble is None:
+            return
+        error, tries = trouble
+        if not isinstance(error, Retry) or tries >= OFFLINE_TRIES:
+            raise error
+
+    # core.ports.Vault
+
+    def status(self) -> Status:
+        """The state of the whole."""
+        engine, bucket = self._engine, self._bucket
+        if engine is None or bucket is None:
+            return self._status_before()
+        status = engine.status
+        pending = status.pending
+        with self._reader() as store:
+            if not engine.at_rest:
+                pending = max(pending, store.unequal())
+            conflicts = len(store.conflicts())
+        return replace(
+            status,
+            pending=0 if engine.at_rest else pending,
+            conflicts=conflicts,
+            requests=bucket.requests,
+        )
+
+    def waiting(self, limit: int = 1000) -> list[Waiting]:
+        """Items that are not in sync, with reasons, in path order."""
+        engine = self._engine
+        if engine is None:
+            return []
+        moving = {
+            transfer.path: Waiting(transfer.path, "transfer", f"{transfer.verb} is under way")
+            for transfer in engine.status.transfers
+        }
+        found = {**{item.path: item for item in engine.waiting}, **moving}
+        return [found[path] for path in sorted(found)][:limit]
+
+    def conflicts(self) -> list[tuple[str, str]]:
+        """Conflict copies as (path of the copy, path of the original)."""
+        if self._engine is None:
+            return []
+        with self._reader() as store:
+            return [(path, names.original_name(path)) for path in store.conflicts()]
+
+    def why(self, path: str) -> dict[str, object]:
+        """Everything that decides about one path."""
+        waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
+        answer: dict[str, object] = {
+            "path": path,
+            "decision": "nothing",
+            "reason": "it is the same on both sides",
+            "ignored": self._rules.rule(path),
+            "waiting": None if waiting is None else asdict(waiting),
+        }
+        if self._engine is None:
+            status = self.status()
+            return {**answer, "reason": status.reason, "local": None, "base": None, "remote": None}
+        with self._reader() as store:
+            row = store.row(path)
+            if _is_nothing(row) and not path.endswith("/"):
+                folder = store.row(path + "/")
+                row = folder if folder.local or folder.remote else row
+        action = None if row.path.endswith("/") else decide(row)
+        if answer["ignored"] is not None:
+            answer["reason"] = f"the rule {answer['ignored']} leaves it alone"
+        elif names.is_control(path):
+            answer["reason"] = "vaultsync's own files are never synced"
+        elif waiting is not None:
+            answer["reason"] = waiting.reason
+        elif action is not None:
+            answer |= {"decision": action.verb.value, "reason": action.reason}
+        elif _is_nothing(row):
+            answer["reason"] = "neither side has it"
+        for name, found in (("local", row.local), ("base", row.base), ("remote", row.remote)):
+            answer[name] = None if found is None else asdict(found)
+        return answer
+
+    def sync(self) -> None:
+        """Look at everything on both sides now."""
+        session, engine = self._session, self._engine
+        if session is not None:
+            session.wake()
+        if engine is not None:
+            engine.request_sync()
+
+    def pause(self) -> None:
+        """Start no new work until resumed."""
+        self._set_paused(lambda engine: engine.pause(), paused=True)
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._set_paused(lambda engine: engine.resume(), paused=False)
+
+    def wait_at_rest(self, timeout: float) -> None:
+        """Return once nothing is pending and both sides were observed after this call began.
+
+        Raises:
+            TimedOut: It did not come to that in `timeout` seconds.
+            SignIn: Nobody is signed in.
+            Retry: The cloud could not be reached in that time.
+            Fatal: Something that only a person can put right.
+        """
+        ends = time.monotonic() + timeout
+        asked: tuple[Engine, int] | None = None
+        while not self._stopping.is_set():
+            engine = self._engine
+            if engine is not None and (asked is None or asked[0] is not engine):
+                asked = engine, engine.request_sync()
+            if asked is not None and engine is asked[0]:
+                if engine.at_rest and engine.served >= asked[1]:
+                    return
+                trouble = None if engine.trouble is None else engine.trouble[0]
+            else:
+                trouble = self._trouble
+            if trouble is not None and not isinstance(trouble, Retry):
+                raise trouble
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise trouble or TimedOut(
+                    f"Still not at rest after {timeout:g} seconds.",
+                    "See `vaultsync status --pending` for what is waiting, and why.",
+                )
+            with self._turned:
+                self._turned.wait(min(left, 0.5))
+        raise TimedOut("The daemon is stopping.", "Start it again with `vaultsync start`.")
+
+    def _set_paused(self, tell: Callable[[Engine], None], *, paused: bool) -> None:
+        self._paused = paused
+        engine = self._engine
+        if engine is not None:
+            tell(engine)
+
+    def _status_before(self) -> Status:
+        trouble = self._trouble
+        if trouble is None:
+            return Status(State.STARTING)
+        state = State.STOPPED
+        if isinstance(trouble, SignIn):
+            state = State.SIGN_IN_NEEDED
+        elif trouble.code == "keyring-locked":
+            state = State.WAITING_FOR_KEYRING
+        elif isinstance(trouble, Retry):
+            state = State.OFFLINE
+        return Status(state, trouble.message, trouble.hint)
+
+    def _reader(self) -> Store:
+        return Store(self._places.state_dir / DATABASE, readonly=True)
+
+
+def _is_nothing(row: Row) -> bool:
+    return row.local is None and row.base is None and row.remote is None
