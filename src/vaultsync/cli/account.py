@@ -136,7 +136,7 @@ def logout(call: Call, everywhere: bool) -> None:
 
     profile = call.profile
     if account.secret_store(profile, call.places).read() is None:
-        raise SignIn("Nobody is signed in.", "`vaultsync login`")
+        raise SignIn("Nobody is signed in.", "Sign in with `vaultsync login`.")
     try:
         account.session(profile, call.places).sign_out(everywhere=everywhere)
     except Retry as error:
@@ -156,7 +156,7 @@ def whoami(call: Call) -> None:
     profile = call.profile
     store = account.secret_store(profile, call.places)
     if store.read() is None:
-        raise SignIn("Nobody is signed in.", "`vaultsync login`")
+        raise SignIn("Nobody is signed in.", "Sign in with `vaultsync login`.")
     session = account.session(profile, call.places)
     claims = session.claims
     told = {

@@ -140,7 +140,9 @@ def mail(call: Call, data: Path | None) -> None:
     try:
         messages = LocalCloud(folder, _known(folder)["port"]).messages()
     except OSError as error:
-        raise NotRunning("The local cloud is not running.", "`vaultsync cloud local`") from error
+        raise NotRunning(
+            "The local cloud is not running.", "Start it with `vaultsync cloud local`."
+        ) from error
     rows = [
         {"to": ", ".join(item["To"]), "subject": item["Subject"], "text": item["BodyText"]}
         for item in messages

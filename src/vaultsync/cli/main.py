@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -59,6 +58,8 @@ class Root(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say what may have been meant."""
         if args[0] not in MODULES and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
             close = get_close_matches(args[0], MODULES, n=1)
             hint = f"Did you mean `vaultsync {close[0]}`?" if close else "See `vaultsync --help`."
             raise Usage(f"There is no command '{args[0]}'.", hint)
@@ -129,8 +130,11 @@ def run(arguments: Sequence[str]) -> int:
         call.screen.failure(error)
         code = exits.exit_code(error)
     except click.ClickException as error:
-        words = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        call.screen.failure(Usage(error.format_message(), f"See `{words or 'vaultsync'} --help`."))
+        words = "vaultsync"
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            words = error.ctx.command_path
+        call.screen.command = words.partition(" ")[2]
+        call.screen.failure(Usage(error.format_message(), f"See `{words} --help`."))
         code = exits.USAGE
     except (click.Abort, KeyboardInterrupt):
         call.screen.note("Interrupted.")

@@ -99,7 +99,7 @@ class Screen:
             f"{click.style('Error:', fg='red')} {printable(message)}", err=True, color=colour
         )
         if error.hint:
-            click.echo(f"Try: {printable(error.hint)}", err=True, color=colour)
+            click.echo(printable(error.hint), err=True, color=colour)
 
     def ask(self, question: str, instead: str, *, hidden: bool = False, twice: bool = False) -> str:
         """Ask a person; Usage when nobody can be asked.
