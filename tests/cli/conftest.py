@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.served import PlainVault, serving
 
+from tests.served import PlainVault, serving
 from vaultsync import config
 from vaultsync.paths import places
 

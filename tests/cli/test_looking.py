@@ -13,7 +13,6 @@ from vaultsync.core.model import State, Status, Transfer, Verb, Waiting
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
     from tests.served import PlainVault
-
     from vaultsync.core.errors import VaultsyncError
 
 BUSY = Status(

@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.served import PlainVault, serving
 
+from tests.served import PlainVault, serving
 from vaultsync.core import errors
 from vaultsync.core.errors import (
     AnotherInstance,
