@@ -191,9 +191,7 @@ def amplify_outputs(cloud: Cloud) -> dict[str, Any]:
 
 def _client(session: boto3.Session | None, endpoint_url: str) -> CloudFormationClient:
     """A CloudFormation client. No proxy stands between this machine and its local cloud."""
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 5}, proxies={} if endpoint_url else None
-    )
+    config = Config(proxies={} if endpoint_url else None)
     return (session or boto3.Session()).client(
         "cloudformation", endpoint_url=endpoint_url or None, config=config
     )
