@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 - botocore's, which is no OSError
     HTTPClientError,
     ParamValidationError,
     SSLError,
@@ -104,7 +105,7 @@ def translated(error: Exception, not_authorized: VaultsyncError) -> VaultsyncErr
             "The cloud's TLS certificate could not be verified.",
             "Check the clock, a captive portal, or AWS_CA_BUNDLE if a proxy inspects TLS.",
         )
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (ConnectionError, HTTPClientError)):
         return Retry("The sign-in service cannot be reached.", "Check the network connection.")
     if isinstance(error, ResponseParserError):
         return Misconfigured(
