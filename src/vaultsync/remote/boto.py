@@ -14,10 +14,11 @@ import botocore.session
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from vaultsync.core.errors import VaultsyncError
+from vaultsync.core.errors import Stale, VaultsyncError
 from vaultsync.remote import shapes
 from vaultsync.remote.client import Condition, Head, Page, Part, Written
 from vaultsync.remote.faults import LIST, Broken, Busy, Expired, Missing, sort
@@ -111,7 +112,11 @@ class BotoTransport:
         answer = self._call(
             "GetObject", key, Key=key, IfMatch=shapes.quoted(etag), ChecksumMode="ENABLED", **span
         )
-        return BotoAnswer(key, shapes.head(answer), answer["Body"])
+        found = BotoAnswer(key, shapes.head(answer), answer["Body"])
+        if found.head.etag == etag and (first == 0 or "ContentRange" in answer):
+            return found
+        answer["Body"].close()
+        raise Stale(f"The vault gave another version of '{key}' than was asked for.")
 
     def head(self, key: str) -> Head | None:
         """Describe an object; None when the server says that it is not there."""
@@ -250,6 +255,7 @@ class BotoTransport:
             try:
                 call = getattr(self._client, xform_name(operation))
                 answer: dict[str, Any] = call(Bucket=self.bucket, **parameters)
+                shapes.require(operation, answer)
             except _FAULTS as error:
                 if isinstance(error, ClientError) and error.response["Error"]["Code"] == gone:
                     return {}
@@ -324,6 +330,8 @@ def _client(
             "credentials_file": nowhere,
         }
     )
+    # It would cost each upload a round trip before its first byte.
+    session.unregister("before-call.s3", add_expect_header)  # type: ignore[arg-type] - stubs
     session.register_component("credential_provider", _Given(credentials))
     endpoint = (
         endpoint_url

@@ -141,7 +141,11 @@ class Bucket:
         self._uploader.discard(token)
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:
-        """Tell whether what is at `path` was made by the write `op`; else give its upload up."""
+        """Tell whether the write `op` happened; else give its upload up.
+
+        It did when the version at `path` names it: first, then it made that version; later, then
+        somebody has built upon it since.
+        """
         entry = self._mine(path, op)
         if entry is None and token:
             self.discard(token)
@@ -232,7 +236,7 @@ class Bucket:
 
     def _mine(self, path: str, op: str) -> Entry | None:
         entry = self.look(path)
-        return entry if entry is not None and entry.ops[:1] == (op,) else None
+        return entry if entry is not None and op in entry.ops else None
 
     def _delete_directory(self, path: str) -> None:
         marker = None
@@ -261,7 +265,7 @@ class Bucket:
         key = self._prefix + path
         sha256 = metadata.proven(head)
         step = MAX_COPY
-        bind = None if sha256 is None else metadata.composite([bytes.fromhex(sha256)])
+        bind = None if sha256 is None else metadata.copied(head, sha256)
         if head.size > MAX_COPY:
             # With the parts that our upload had, the copy has the checksum that it had.
             step, bind = part_size(head.size), head.metadata.get(metadata.BIND)

@@ -83,9 +83,7 @@ def sort(error: Exception, operation: str, key: str) -> VaultsyncError:
     return _unanswered(error, operation, key)
 
 
-def _unanswered(  # noqa: PLR0911 - a table
-    error: Exception, operation: str, key: str
-) -> VaultsyncError:
+def _unanswered(error: Exception, operation: str, key: str) -> VaultsyncError:
     written = operation in _WRITES
     if isinstance(error, ParamValidationError):
         return Blocked(f"'{key}' cannot be sent to S3.", "Rename it.")
@@ -114,9 +112,7 @@ def _unanswered(  # noqa: PLR0911 - a table
     )
 
 
-def _answered(  # noqa: PLR0911 - a table
-    error: ClientError, operation: str, key: str
-) -> VaultsyncError:
+def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)

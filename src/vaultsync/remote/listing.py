@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen, Unseen
-from vaultsync.core.names import is_control, local_problem, parents
+from vaultsync.core.names import is_control, local_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,12 +71,12 @@ class Listing:
                 return
 
     def _walk(self, keys: Iterator[Listed], at: str, after: str) -> Iterator[Seen | Unseen]:
-        announced = parents(at)
+        announced = _above(at)
         for key in keys:
             path = self._path(key)
             if not path or is_control(path) or self._ignored(path):
                 continue
-            above = parents(path)
+            above = _above(path)
             for depth, directory in enumerate(above):
                 if announced[depth : depth + 1] != [directory]:
                     del announced[depth:]
@@ -91,6 +91,11 @@ class Listing:
 
     def _path(self, key: Listed) -> str:
         return key.key[len(self._prefix) :]
+
+
+def _above(path: str) -> list[str]:
+    """The directories above a path, also where a foreign key has empty parts."""
+    return [path[: place + 1] for place, letter in enumerate(path[:-1]) if letter == "/"]
 
 
 def _item(path: str, key: Listed) -> Seen | Unseen:

@@ -31,13 +31,14 @@ OP = "vs-op"
 ANCESTRY = "vs-anc"
 DEVICE = "vs-dev"
 BIND = "vs-bind"
-"""The ETag of a single-part write (an MD5), or the composite SHA-256 of a multipart one."""
+"""What the server says of the bytes that the fields speak of, in words: the ETag of a single-part
+write (an MD5), the composite SHA-256 of a multipart one; either binds."""
 
 ANCESTORS = 7
 """How many operation ids before its own an object carries."""
 
 _NANOS = 10**9
-_SECONDS = re.compile(r"(-?)(\d{1,12})(?:\.(\d*))?")
+_SECONDS = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]*))?")
 _OPERATION = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -105,12 +106,10 @@ def read(head: Head) -> Entry:
 
 def proven(head: Head) -> str | None:
     """The hex SHA-256 of the content, if the server's own word proves it; else None."""
-    claimed, bind = head.metadata.get(SHA256), head.metadata.get(BIND)
     if head.checksum is not None and "-" not in head.checksum:
         return _hex(head.checksum)
-    # Without a checksum of the server's, an MD5 in the ETag binds as well.
-    said = head.etag if head.checksum is None else head.checksum
-    return claimed if claimed and bind == said else None
+    words = head.metadata.get(BIND, "").split()
+    return head.metadata.get(SHA256) if head.etag in words or head.checksum in words else None
 
 
 def bound(head: Head) -> bool:
@@ -139,6 +138,20 @@ def composite(digests: list[bytes]) -> str:
     """The SHA-256 that S3 gives a multipart object: of its parts' digests, and how many."""
     whole = hashlib.sha256(b"".join(digests)).digest()
     return f"{base64.b64encode(whole).decode('ascii')}-{len(digests)}"
+
+
+def copied(head: Head, sha256: str) -> str:
+    """What a server is going to say of a copy of an object made as one part of a multipart upload.
+
+    Servers that keep no checksum of a copied part still make its ETag from the MD5 of the part.
+    """
+    words = composite([bytes.fromhex(sha256)])
+    if re.fullmatch(r"[0-9a-f]{32}", head.etag):
+        md5 = hashlib.md5(bytes.fromhex(head.etag), usedforsecurity=False).hexdigest()
+        words += f" {md5}-1"
+    elif head.etag.endswith("-1"):
+        words += f" {head.etag}"
+    return words
 
 
 def format_mtime(nanoseconds: int) -> str:

@@ -6,6 +6,8 @@ import base64
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from botocore.parsers import ResponseParserError
+
 from vaultsync.remote.client import Condition, Head, Listed, Written
 
 if TYPE_CHECKING:
@@ -19,6 +21,38 @@ STANDING = (
     "Content-Encoding",
     "Content-Language",
 )
+_ALWAYS = {
+    "PutObject": ("ETag",),
+    "GetObject": ("ETag", "LastModified", "ContentLength"),
+    "HeadObject": ("ETag", "LastModified", "ContentLength"),
+    "ListObjectsV2": ("Name", "IsTruncated"),
+    "CreateMultipartUpload": ("UploadId",),
+    "UploadPart": ("ETag",),
+    "UploadPartCopy": ("CopyPartResult",),
+    "CompleteMultipartUpload": ("ETag",),
+    "ListParts": ("UploadId",),
+}
+"""What tells a genuine answer from anything else that has a successful status."""
+
+
+def require(operation: str, answer: dict[str, Any]) -> None:
+    """Make sure that it was S3 that answered.
+
+    botocore takes any successful answer, and reads a guest network's page as an empty listing.
+
+    Raises:
+        ResponseParserError: When what S3 always tells is missing.
+    """
+    if operation == "DeleteObject":
+        genuine = answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    else:
+        genuine = all(member in answer for member in _ALWAYS.get(operation, ()))
+    if operation == "ListObjectsV2" and answer.get("IsTruncated"):
+        genuine = genuine and "NextContinuationToken" in answer
+    if not genuine:
+        if "Body" in answer:
+            answer["Body"].close()
+        raise ResponseParserError("the answer lacks what S3 always tells")
 
 
 def listed(item: dict[str, Any]) -> Listed:
@@ -46,13 +80,15 @@ def standing(headers: Mapping[str, str]) -> dict[str, str]:
 
 def head(answer: dict[str, Any]) -> Head:
     """What HEAD or GET told."""
+    etag = answer["ETag"].strip('"')
     checksum = answer.get("ChecksumSHA256")
-    if checksum and answer.get("ChecksumType") == "COMPOSITE" and "-" not in checksum:
-        checksum += f"-{answer['ETag'].strip(chr(34)).rpartition('-')[2]}"
+    if checksum and "-" in etag and "-" not in checksum:
+        # S3 has no SHA-256 of a whole multipart object; some servers leave out how many parts.
+        checksum += f"-{etag.rpartition('-')[2]}"
     span = answer.get("ContentRange", "")
     restored = 'ongoing-request="false"' in answer.get("Restore", "")
     return Head(
-        etag=answer["ETag"].strip('"'),
+        etag=etag,
         size=int(span.rpartition("/")[2]) if span else answer["ContentLength"],
         modified=iso(answer["LastModified"]),
         version=version(answer),
