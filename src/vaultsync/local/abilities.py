@@ -24,9 +24,7 @@ class Abilities(NamedTuple):
     link: bool
 
 
-def move(
-    files: Files, abilities: Abilities, source: int, name: str, target: int, new: str
-) -> None:
+def move(files: Files, abilities: Abilities, source: int, name: str, target: int, new: str) -> None:
     """Bring a control file into view, never replacing; by a hard link where no flag does it.
 
     The source must be ours (in `.vaultsync`): between link and unlink somebody could put another

@@ -139,12 +139,11 @@ class Swap:
             try:
                 with self._folder.place(path) as place:
                     happened = self._finish(staging, place, known)
-                    entry = self._shown(place, known) if happened else None
+                    self._drop(staging, known)  # before looking: a name less moves the ctime
+                    return self._shown(place, known) if happened else None
             except ParentMissing:
                 self._bury(staging, path, known)
                 return None
-            self._drop(staging, known)
-            return entry
 
     def clear(self, keep: Collection[str] = ()) -> None:
         """Remove what no journal knows of: staged bytes go, swapped-out versions to the trash.

@@ -1,0 +1,132 @@
+"""The suite's worlds for the remote side: moto in this process, and the local cloud."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.credentials import Credentials
+
+from tests.conftest import DIRECT, Member, aws, member_of, sign_up
+from tests.contract.worlds import World, ignored, world
+from vaultsync.cloud.local import REGION, LocalCloud
+from vaultsync.remote.boto import BotoTransport
+from vaultsync.remote.bucket import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vaultsync.core.ports import Side
+
+MOTO_CANNOT: dict[str, str] = {}
+"""Tests that moto cannot pass, by name, and why."""
+
+
+class BucketWorld:
+    """A prefix, with a foreign client on the same bucket."""
+
+    local = False
+
+    def __init__(
+        self, transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str
+    ) -> None:
+        self._transport = transport
+        self._foreign = foreign
+        self._bucket = bucket
+        self._prefix = prefix
+        self.bucket = self._start()
+
+    @property
+    def side(self) -> Side:
+        return self.bucket
+
+    def put_behind(self, path: str, data: bytes) -> None:
+        """Write as another program would: with another ETag also when the bytes are the same."""
+        where = {"Bucket": self._bucket, "Key": self._prefix + path}
+        listed = self._foreign.list_objects_v2(Bucket=self._bucket, Prefix=where["Key"], MaxKeys=1)
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if [each["ETag"].strip('"') for each in listed.get("Contents", ())] != [etag]:
+            self._foreign.put_object(**where, Body=data)
+            return
+        upload = self._foreign.create_multipart_upload(**where)["UploadId"]
+        part = self._foreign.upload_part(**where, UploadId=upload, PartNumber=1, Body=data)
+        parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+        self._foreign.complete_multipart_upload(
+            **where, UploadId=upload, MultipartUpload={"Parts": parts}
+        )
+
+    def remove_behind(self, path: str) -> None:
+        self._foreign.delete_object(Bucket=self._bucket, Key=self._prefix + path)
+
+    def read_behind(self, path: str) -> bytes | None:
+        try:
+            found = self._foreign.get_object(Bucket=self._bucket, Key=self._prefix + path)
+        except self._foreign.exceptions.NoSuchKey:
+            return None
+        with found["Body"] as body:
+            content: bytes = body.read()
+        return content
+
+    def crash(self) -> None:
+        self.bucket.close()
+        self.bucket = self._start()
+
+    def _start(self) -> Bucket:
+        return Bucket(self._transport(), self._prefix, "laptop", ignored)
+
+
+@world("moto")
+@contextmanager
+def moto(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A bucket of the test's own, without accounts."""
+    name = request.node.originalname
+    if name in MOTO_CANNOT:
+        pytest.skip(f"moto: {MOTO_CANNOT[name]}")
+    url: str = request.getfixturevalue("moto_url")
+    foreign = request.getfixturevalue("foreign")
+    bucket = f"vault-{secrets.token_hex(6)}"
+    foreign.create_bucket(Bucket=bucket)
+    credentials = Credentials("key", "secret")
+    yield from _running(lambda: BotoTransport(bucket, REGION, credentials, url), foreign, bucket)
+
+
+@world("cloud")
+@contextmanager
+def cloud(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A signed-in person's own prefix on the local cloud."""
+    local: LocalCloud = request.getfixturevalue("cloud")
+    member = _member(local)
+    credentials = Credentials(
+        member.keys["aws_access_key_id"],
+        member.keys["aws_secret_access_key"],
+        member.keys["aws_session_token"],
+    )
+    bucket = local.cloud.bucket
+    yield from _running(
+        lambda: BotoTransport(bucket, REGION, credentials, local.url),
+        _administrator(local),
+        bucket,
+        f"{member.prefix}{secrets.token_hex(6)}/",
+    )
+
+
+@cache
+def _member(local: LocalCloud) -> Member:
+    return member_of(local, sign_up(local))
+
+
+@cache
+def _administrator(local: LocalCloud) -> Any:
+    return aws(local).client("s3", endpoint_url=local.url, config=DIRECT)
+
+
+def _running(
+    transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str = "private/x/"
+) -> Iterator[World]:
+    running = BucketWorld(transport, foreign, bucket, prefix)
+    yield running
+    running.bucket.close()
