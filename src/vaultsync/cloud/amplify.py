@@ -70,10 +70,10 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     """The one object in a JSON file or in a JavaScript module of constants."""
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         try:
             content = json.loads(_as_json(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Misconfigured(
                 f"{path} is neither JSON nor a module with one object of constants: {error}", _HINT
             ) from error
@@ -151,10 +151,14 @@ def _vault_bucket(storage: dict[str, Any]) -> tuple[str, str, str] | None:
 
     The default bucket is preferred. None when no bucket says so, as in files of version 1.0.
     """
-    buckets = [each for each in storage.get("buckets", []) if isinstance(each, dict)]
+    listed = storage.get("buckets")
+    buckets = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    )
     buckets.sort(key=lambda each: each.get("bucket_name") != storage.get("bucket_name"))
     for each in buckets:
-        for path in sorted(each.get("paths") or {}):
+        paths = each.get("paths")
+        for path in sorted(paths) if isinstance(paths, dict) else ():
             if path.endswith(_SUB + "/*"):
                 prefix = path.removesuffix("*").replace(_SUB, "{identity_id}")
                 return _field(each, "bucket_name"), _field(each, "aws_region"), prefix
