@@ -18,6 +18,9 @@ MAX_KEY = 1024
 """Bytes of UTF-8 in an S3 key, prefix included
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html)."""
 
+LONGEST_EXTENSION = 16
+"""Characters, dot included, up to which the end of a name counts as its extension."""
+
 _CONFLICT = re.compile(
     r"^(?P<stem>.*) \(conflict (?P<device>[^()]*) (?P<day>\d{4}-\d\d-\d\d) (?P<time>\d{6})"
     r" (?P<digest>[0-9a-f]{6})\)(?P<extension>\.[^.]*)?$",
@@ -104,7 +107,8 @@ def conflict_name(path: str, device: str, when: datetime, sha256: str) -> str:
     directory = parent(original)
     name = original[len(directory) :]
     dot = name.rfind(".")
-    stem, extension = (name[:dot], name[dot:]) if dot > 0 and len(name) - dot <= 16 else (name, "")
+    has_extension = dot > 0 and len(name) - dot <= LONGEST_EXTENSION
+    stem, extension = (name[:dot], name[dot:]) if has_extension else (name, "")
     plain = re.sub(r"[()/\0]", "", device).strip()[:40] or "device"
     suffix = f" (conflict {plain} {when:%Y-%m-%d %H%M%S} {sha256[:6]}){extension}"
     room = MAX_SEGMENT - len(suffix.encode())

@@ -4,14 +4,15 @@ r"""The decision table: rows in, actions out. Pure.
 becomes of their children. Neither ever guesses: where equality of two contents is not known and
 matters, the answer is INSPECT, and the next plan sees what was found.
 
-The table, in content (rows: local against base; columns: remote against base):
+The table, in content (rows: local against base; columns: remote against base; metadata that is not
+carried, such as a new mtime, is just adopted):
 
     local \ remote  same           created    modified    deleted        metadata only
-    same             -              PULL       PULL        DELETE_LOCAL   APPLY
+    same             -              PULL       PULL        DELETE_LOCAL   APPLY_LOCAL
     created          PUSH           equal: ADOPT, else CONFLICT           -
     modified         PUSH           -          as created  PUSH           PUSH
     deleted          DELETE_REMOTE  -          PULL        FORGET         DELETE_REMOTE
-    metadata only    PUSH or ADOPT  -          PULL        DELETE_LOCAL   APPLY
+    metadata only    APPLY_REMOTE   -          PULL        DELETE_LOCAL   APPLY_LOCAL
 """
 
 from __future__ import annotations
@@ -191,12 +192,14 @@ def _gone_here(row: Row, there: Change) -> Action | None:
     return Action(Verb.DELETE_REMOTE, row, "deleted here")
 
 
-def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa: C901, PLR0911 - a table
+def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa: PLR0911 - a table
     local, base, remote = row.local, row.base, row.remote
     if local is None or base is None or remote is None:
         raise ValueError("both sides and base must be there")
     settled = (Change.SAME, Change.METADATA)
     if here is Change.SAME and there is Change.SAME:
+        if row.local_gone and not row.intents:
+            return Action(Verb.ADOPT, row, "our deletion of it can no longer arrive")
         return None
     if here in settled and there is Change.METADATA:
         return _follow_metadata(row, base, remote)
@@ -209,7 +212,7 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
         return Action(Verb.PULL, row, "changed in the vault")
     if here is Change.METADATA and there is Change.SAME:
         if executable(local.mode) != executable(base.mode):
-            return Action(Verb.PUSH, row, "its executable bit changed here")
+            return Action(Verb.APPLY_REMOTE, row, "its executable bit changed here")
         return Action(Verb.ADOPT, row, "touched here; the content is the same")
     if here is Change.MODIFIED and there in settled:
         return Action(Verb.PUSH, row, "edited here")
@@ -223,7 +226,7 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
 def _follow_metadata(row: Row, base: Base, remote: Entry) -> Action:
     """The remote content is as in base; its metadata wins."""
     if remote.mode is not None and executable(remote.mode) != executable(base.mode):
-        return Action(Verb.APPLY, row, "its metadata changed in the vault")
+        return Action(Verb.APPLY_LOCAL, row, "its metadata changed in the vault")
     return Action(Verb.ADOPT, row, "stored anew in the vault with the same content")
 
 

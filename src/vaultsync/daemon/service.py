@@ -83,7 +83,7 @@ class Service:
         self._rules = Rules(profile.folder.path, profile.folder.ignore)
         self._trouble: VaultsyncError | None = None
         self._paused = False
-        self._tickets = 0
+        self._last = Status(State.STARTING)
 
     # Running
 
@@ -265,6 +265,7 @@ class Service:
             engine.turn(0.2)
 
     def _forget(self) -> None:
+        self._last = replace(self.status(), transfers=())
         self._engine = self._bucket = self._session = None
 
     def _delete_quiet(self) -> float:
@@ -433,7 +434,7 @@ class Service:
     def _status_before(self) -> Status:
         trouble = self._trouble
         if trouble is None:
-            return Status(State.STARTING)
+            return self._last
         state = State.STOPPED
         if isinstance(trouble, SignIn):
             state = State.SIGN_IN_NEEDED

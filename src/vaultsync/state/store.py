@@ -301,9 +301,10 @@ class Store:
         found = self._db.execute("SELECT base FROM intent WHERE op = ?", (op,)).fetchone()
         return None if found is None else _load(found[0])
 
-    def forget_intents(self, before: float) -> int:
-        """Drop intents older than a time (seconds since the epoch); returns how many."""
-        return self._db.execute("DELETE FROM intent WHERE since < ?", (before,)).rowcount
+    def forget_intents(self, before: float) -> list[str]:
+        """Drop intents older than a time (seconds since the epoch); returns their paths."""
+        found = self._db.execute("DELETE FROM intent WHERE since < ? RETURNING path", (before,))
+        return [path for (path,) in found.fetchall()]
 
     # Binding
 

@@ -38,8 +38,6 @@ PLANS = 8
 """Plans that may be under way at once, the newest going first: an edit waits for no first sync."""
 BATCH = 500
 """Decisions that only touch the database, per turn."""
-INTENT_LIFETIME = 20 * 60.0
-"""Seconds after which a request of ours cannot arrive any more: its signature has expired."""
 PROBE = 60.0
 """Seconds at most between two tries to use a side that could not be used."""
 PROBE_SIGN_IN = 2.0
@@ -351,15 +349,13 @@ class Engine:
 
     def _ask_again(self, task: Task, error: VaultsyncError) -> None:
         """A request may or may not have been carried out: ask later what became of it."""
-        path, operation = task.path, task.operation
+        path, operation, action = task.path, task.operation, task.action
         log.info("what became of a request for %s is not known: %s", path, error)
-        if operation is None and task.action is not None and task.action.row.base is not None:
-            # A DELETE: remembered as long as it can still arrive.
-            base = task.action.row.base
-            unknown = Journalled(path, task.op, task.action.verb, "", base)
+        if action is not None and action.verb is Verb.DELETE_REMOTE and action.row.base is not None:
+            # Remembered as long as it can still arrive.
+            unknown = Journalled(path, task.op, action.verb, "", action.row.base)
             with self._store.transaction(durable=True):
                 self._store.intend(unknown, self._clock.now())
-            operation = None
         self._flight.end(task, discard=False)
         self._observer.committed(path)
         self._delays.hold(path, "retry", error, look=operation is None)

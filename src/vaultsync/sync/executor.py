@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Stale
-from vaultsync.core.model import Absence, Action, Base, Entry, Kind, Row, Verb
+from vaultsync.core.model import Absence, Action, Base, Entry, Row, Verb
 from vaultsync.core.plan import agreed, executable
 from vaultsync.state.store import Journalled
 
@@ -161,8 +161,9 @@ class Executor:
         sha256 = content.sha256()
         entry = replace(content.entry, sha256=sha256)
         row = replace(row, local=entry)
-        if _untouched(row, sha256):
-            return Result(replace(row, base=agreed(row)))
+        if row.base is not None and row.remote is not None and _same_content(row.base, entry):
+            # Only touched: with that known, the planner sees what is left to do.
+            return Result(row)
         before = row.remote.ops if row.remote is not None and row.remote.ops else ()
         if not before and row.base is not None:
             before = row.base.ops
@@ -239,8 +240,10 @@ class Executor:
                 kept = self._local.set_aside(path, _present(row.local, action))
                 gone = replace(row, local=None, base=None, local_absence=Absence.CONFIRMED)
                 return Result(gone, kept)
-            case Verb.APPLY:
+            case Verb.APPLY_LOCAL:
                 return self._take_metadata(row)
+            case Verb.APPLY_REMOTE:
+                return self._give_metadata(action)
             case Verb.PUSH:
                 return self._push_directory(action)
             case Verb.PULL:
@@ -258,6 +261,15 @@ class Executor:
             raise Stale(f"The folder {row.path} is not as it was.")
         entry = self._remote.make_directory(row.path)
         row = replace(row, remote=entry, remote_absence=Absence.PRESENT)
+        return Result(replace(row, base=agreed(row)))
+
+    def _give_metadata(self, action: Action) -> Result:
+        """Same content on both sides; the local side's metadata goes to the vault."""
+        row = action.row
+        local, remote = _present(row.local, action), _present(row.remote, action)
+        entry = self._remote.apply(row.path, remote, local.mtime_ns, local.mode)
+        entry = replace(entry, sha256=entry.sha256 or local.sha256)
+        row = replace(row, remote=entry)
         return Result(replace(row, base=agreed(row)))
 
     def _take_metadata(self, row: Row) -> Result:
@@ -327,12 +339,3 @@ def _same_content(base: Base, entry: Entry) -> bool:
 
 def _stamp(row: Row) -> str | None:
     return None if row.remote is None else row.remote.stamp
-
-
-def _untouched(row: Row, sha256: str) -> bool:
-    """Whether what is about to be pushed is in the vault already."""
-    local, base, remote = row.local, row.base, row.remote
-    if local is None or base is None or remote is None or remote.tag != base.remote_tag:
-        return False
-    same = (local.kind, local.size, sha256) == (base.kind, base.size, base.sha256)
-    return same and (local.kind is not Kind.FILE or executable(local.mode) == executable(base.mode))

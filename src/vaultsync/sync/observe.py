@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+INTENT_LIFETIME = 20 * 60.0
+"""Seconds after which a request of ours cannot arrive any more: its signature has expired."""
+
 
 class Observer:
     """Keeps the stored observations of both sides true. Used by the engine's thread.
@@ -245,6 +248,8 @@ class Observer:
                 now if self._begun[1] < self._tickets else now + self._settings.poll_seconds
             )
             self.observed += 1
+            for path in self._store.forget_intents(self._clock.now() - INTENT_LIFETIME):
+                self._changed(path)
             self.polled_at = self._clock.now()
         elif not sweep.remote:
             if sweep.whole:
