@@ -244,7 +244,7 @@ def load(
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Misconfigured(f"{file} is not valid TOML: {error}.", "Mend that line.") from error
+        raise _not_toml(file, error) from error
     source = _Source(file, text)
     source.check_keys(document, ("profile",), "")
     profiles = source.table(document.get("profile", {}), "profile")
@@ -268,13 +268,18 @@ def save(file: Path, name: str, values: Mapping[str, object]) -> None:
         file: The file; made when missing, with its folder.
         name: The profile; made when missing.
         values: Values by dotted name such as `folder.path`.
+
+    Raises Misconfigured when the file is not TOML; it is left as it is then.
     """
     import tomlkit  # noqa: PLC0415 - only the few commands that write need it
 
     check_name(name)
     file = file.resolve()
     text = file.read_text(encoding="utf-8") if file.exists() else ""
-    document = tomlkit.parse(text)
+    try:
+        document = tomlkit.parse(text)
+    except tomlkit.exceptions.TOMLKitError as error:
+        raise _not_toml(file, error) from error
     profiles = _table_at(document, "profile", is_super_table=True)
     profile = _table_at(profiles, name, is_super_table=True)
     for dotted, value in values.items():
@@ -283,6 +288,10 @@ def save(file: Path, name: str, values: Mapping[str, object]) -> None:
         _table_at(profile, table)[key] = list(plain) if isinstance(plain, tuple) else plain
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(file, tomlkit.dumps(document).encode())
+
+
+def _not_toml(file: Path, error: Exception) -> Misconfigured:
+    return Misconfigured(f"{file} is not valid TOML: {error}.", "Mend that line.")
 
 
 def _table_at(parent: Any, key: str, *, is_super_table: bool | None = None) -> Any:
