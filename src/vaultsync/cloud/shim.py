@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -104,6 +105,16 @@ def _without_anonymous_files(enforce: Callable[..., Any]) -> Callable[..., Any]:
         return enforce(access_key_id, iam_action, service, *rest, **named)
 
     return checked
+
+
+def _across_lines(compiled: Callable[..., re.Pattern[str]]) -> Callable[..., re.Pattern[str]]:
+    """Wrap the compiler of policies' patterns: a wildcard stands for a line break, too."""
+
+    def compile_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        found = compiled(pattern, ignore_case)
+        return re.compile(found.pattern, found.flags | re.DOTALL)
+
+    return compile_pattern
 
 
 def _without_hints(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -208,6 +219,7 @@ def _mend(seconds: int | None) -> None:
         seconds: Lifetime of an identity pool's credentials; None for AWS's hour.
     """
     evaluator.resolve_principal = _with_variables(evaluator.resolve_principal)
+    evaluator._fnmatch_compile = _across_lines(evaluator._fnmatch_compile)
     evaluator.enforce = _without_anonymous_files(evaluator.enforce)
     s3.handle_request = _without_hints(s3.handle_request)
     cognito._get_id = _no_guests(cognito._get_id)
