@@ -120,6 +120,16 @@ def test_a_later_process_goes_on_with_what_the_store_holds(
     put(later, cloud, f"private/{later.identity_id}/later")
 
 
+def test_other_tools_get_the_same_credentials(session: Session) -> None:
+    told = session.credential_process()
+    assert told["Version"] == 1
+    assert told["AccessKeyId"] == session.credentials.access_key
+    assert told["SecretAccessKey"] == session.credentials.secret_key
+    assert told["SessionToken"] == session.credentials.token
+    left = datetime.fromisoformat(str(told["Expiration"])) - datetime.now(UTC)
+    assert left.total_seconds() == pytest.approx(3600, abs=30)
+
+
 def test_without_a_sign_in_there_are_no_credentials(
     cloud: LocalCloud, pool: UserPool, session_of: SessionOf
 ) -> None:

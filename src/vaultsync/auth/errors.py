@@ -140,7 +140,7 @@ def _not_authorized(words: str) -> VaultsyncError | None:
 
 
 _LATER = "Wait some minutes, then try again."
-_NEW_CODE = "Ask for a new one with `vaultsync verify --resend` or `vaultsync password forgot`."
+_NEW_CODE = "Ask for a new one with `vaultsync verify --resend`."
 
 _REFUSALS: tuple[tuple[str, type[VaultsyncError], str, str], ...] = (
     (
@@ -192,7 +192,7 @@ _MEANINGS: dict[str, tuple[type[VaultsyncError], str, str]] = {
     "PasswordResetRequiredException": (
         WrongPassword,
         "The administrator asks for a new password.",
-        "Set one with `vaultsync password forgot`.",
+        "Set it in the vault's web application, or ask the administrator.",
     ),
     "UsernameExistsException": (
         AlreadyExists,

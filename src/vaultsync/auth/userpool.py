@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WRONG_PASSWORD = WrongPassword(
     "The e-mail address or the password is wrong.",
-    "Try again; `vaultsync password forgot` sets a new password.",
+    "Check both and try again; the administrator can set a new password.",
 )
 _SIGNED_OUT = SignIn("The sign-in has ended.", "Sign in with `vaultsync login`.")
 _REFUSED = Refused("Cognito refused the request.")
