@@ -46,6 +46,10 @@ class Hooked:
 
         self.before(operation, fault)
 
+    def forget(self) -> None:
+        """Drop the hooks that never came to run."""
+        self._hooks.clear()
+
     def crash_at(self, call: int) -> None:
         """Die instead of making the call of this number, counted from now on."""
         self.calls.clear()

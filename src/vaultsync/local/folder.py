@@ -101,9 +101,9 @@ class Folder:
         try:
             self._check_marker(top)
             self._require_writable(top)
-            if _same(self.files.fstat(top)) != self._known:
+            if self._which(top) != self._known:
                 self._measure(top)
-            self._known = _same(self.files.fstat(top))
+            self._known = self._which(top)
         finally:
             self.files.close(top)
 
@@ -135,10 +135,10 @@ class Folder:
         """
         top = self._open_top()
         try:
-            if _same(self.files.fstat(top)) != self._known:
+            if self._which(top) != self._known:
                 # First use, or mounted anew: device numbers change, the marker does not.
                 self.check()
-                if _same(self.files.fstat(top)) != self._known:
+                if self._which(top) != self._known:
                     raise Fatal(f"The folder '{self.path}' was replaced a moment ago.", _DAMAGED)
             yield top
         finally:
@@ -148,7 +148,7 @@ class Folder:
         """Raise Fatal unless `top` is still what the root's path leads to, with its marker."""
         now = self._open_top()
         try:
-            if _same(self.files.fstat(now)) != _same(self.files.fstat(top)):
+            if self._which(now) != self._which(top):
                 raise Fatal(f"The folder '{self.path}' was replaced a moment ago.", _DAMAGED)
             self._check_marker(now)
         finally:
@@ -211,12 +211,12 @@ class Folder:
         with self.top() as top:
             try:
                 now = self.files.enter(top, parent(place.path))
+                try:
+                    return _same(self.files.fstat(now)) != _same(self.files.fstat(place.directory))
+                finally:
+                    self.files.close(now)
             except OSError:
                 return True
-            try:
-                return _same(self.files.fstat(now)) != _same(self.files.fstat(place.directory))
-            finally:
-                self.files.close(now)
 
     def _enter_parent(self, top: int, path: str) -> int:
         try:
@@ -255,6 +255,10 @@ class Folder:
                 self.files.rmdir(above, path.removesuffix("/").rpartition("/")[2])
             finally:
                 self.files.close(above)
+
+    def _which(self, top: int) -> tuple[int, int]:
+        with self._fatal():
+            return _same(self.files.fstat(top))
 
     def _open_top(self) -> int:
         try:

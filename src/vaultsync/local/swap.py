@@ -201,7 +201,7 @@ class Swap:
             except FileExistsError:
                 when += timedelta(seconds=1)
                 continue
-            self._files.sync(place.directory)
+            self._flush(place.directory)
             return path
 
     def put_back(self, directory: int, name: str, place: Place) -> str | None:
@@ -214,7 +214,7 @@ class Swap:
             move(self._files, self._folder.abilities, directory, name, place.directory, place.name)
         except FileExistsError:
             return self.keep(directory, name, place)
-        self._files.sync(place.directory)
+        self._flush(place.directory)
         return None
 
     def _stage_file(self, staging: int, name: str, content: Content) -> tuple[str, int]:
@@ -330,8 +330,13 @@ class Swap:
             if digest != token.sha256:
                 return self.keep(staging, armed, place, digest)
         with self._trash.take(staging, armed, place.path) as binned:
-            self._files.sync(binned.directory)
+            self._flush(binned.directory)
         return None
+
+    def _flush(self, directory: int) -> None:
+        """Sync after the point of no return: an error could not undo anything any more."""
+        with suppress(OSError):
+            self._files.sync(directory)
 
     def _finish(self, staging: int, place: Place, token: Token) -> bool:
         """Finish or undo a commit that a crash cut off; return whether it happened."""
@@ -386,15 +391,16 @@ class Swap:
 
     def _shown(self, place: Place, token: Token) -> Entry:
         """The entry of what a commit made; its tag equals none if somebody changed it since."""
-        now = self._files.now_ns()
-        node = self._stat(place.directory, place.name)
-        if node is None or not token.describes(node):
-            tag = f"{token.ino}:{token.size}:{token.mtime_ns}:0"
-            return Entry(Kind(token.kind), token.size, tag, token.sha256, token.mtime_ns)
-        if node.is_link:
-            target = self._files.readlink(place.directory, place.name)
-            return link_entry(node, target, self._folder.grain, now)
-        return replace(file_entry(node, self._folder.grain, now), sha256=token.sha256)
+        with suppress(OSError):  # it is done: whatever goes wrong now only costs another look
+            now = self._files.now_ns()
+            node = self._files.stat(place.directory, place.name)
+            if token.describes(node) and node.is_link:
+                target = self._files.readlink(place.directory, place.name)
+                return link_entry(node, target, self._folder.grain, now)
+            if token.describes(node):
+                return replace(file_entry(node, self._folder.grain, now), sha256=token.sha256)
+        tag = f"{token.ino}:{token.size}:{token.mtime_ns}:0"
+        return Entry(Kind(token.kind), token.size, tag, token.sha256, token.mtime_ns)
 
     def _copy_mode(self, staging: int, name: str, mode: int) -> None:
         if self._files.stat(staging, name).is_file:
