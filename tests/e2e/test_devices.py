@@ -35,6 +35,8 @@ def test_a_mix_of_changes_in_both_directions_converges(household: Household) -> 
     desktop.write("work/deep/er/note 4.txt", "edited on the desktop\n")
     (laptop.folder / "pictures/05.png").unlink()
     (desktop.folder / "work/deep/er/note 6.txt").unlink()
+    assert len(household.same()) == 38
+
     (laptop.folder / "pictures").rename(laptop.folder / "photos")
     (desktop.folder / "work/deep").rename(desktop.folder / "work/shallow")
     files = household.same()
@@ -197,6 +199,7 @@ def test_ignored_files_are_left_alone_on_both_sides(household: Household) -> Non
         ".vaultsyncignore", "kept.txt", "here.log", "build/output", "draft.txt~",
     }  # fmt: skip
 
+    (laptop.folder / "draft.txt~").unlink()
     (laptop.folder / "kept.txt").rename(laptop.folder / "kept.log")
     laptop.write(".vaultsyncignore", "")
     laptop.settle()

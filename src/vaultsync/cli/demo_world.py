@@ -198,6 +198,11 @@ def differences(one: Path, other: Path) -> list[str]:
     return found
 
 
+def paths(root: Path) -> set[str]:
+    """Every path below a folder, control folder left out."""
+    return {path for path, _ in _tree(root)}
+
+
 def _tree(root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Every path below a folder with what must be equal on all devices, control folder left out."""
     for directory, names, files in os.walk(root):
