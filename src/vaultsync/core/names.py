@@ -94,8 +94,8 @@ def conflict_name(path: str, device: str, when: datetime, sha256: str) -> str:
     """How the local version of a conflict is called.
 
     `report.pdf` becomes `report (conflict laptop 2026-11-23 143005 3f9a1c).pdf`: the extension
-    stays, so that the file opens; a conflict of a conflict takes the original's stem, so that names do
-    not grow; the stem is cut at a character's boundary when the name would exceed 255 bytes.
+    stays, so that the file opens; a conflict of a conflict takes the original's stem, so that names
+    do not grow; a name that would exceed 255 bytes has its stem cut at a character's boundary.
 
     Args:
         path: The file's path, without trailing `/`.

@@ -198,9 +198,8 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
         raise ValueError("both sides and base must be there")
     settled = (Change.SAME, Change.METADATA)
     if here is Change.SAME and there is Change.SAME:
-        if row.local_gone and not row.intents:
-            return Action(Verb.ADOPT, row, "our deletion of it can no longer arrive")
-        return None
+        settle = row.local_gone and not row.intents
+        return Action(Verb.ADOPT, row, "our deletion cannot arrive any more") if settle else None
     if here in settled and there is Change.METADATA:
         return _follow_metadata(row, base, remote)
     if here in settled and there is Change.MODIFIED:
