@@ -1,0 +1,278 @@
+"""Every change marks its path dirty; nothing else does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask, WatchDescriptor
+
+from vaultsync.core.errors import Fatal
+from vaultsync.local import watch
+from vaultsync.local.watch import FolderWatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PATIENCE = 30.0
+
+
+class Listener:
+    """Collects dirty paths, and waits for them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.degraded: list[str] = []
+        self.seen: set[str] = set()
+        self._news = threading.Condition()
+        self.watcher = FolderWatcher(
+            root, lambda path: "skip" in path.rstrip("/").split("/"), self.degraded.append
+        )
+
+    def dirty(self, path: str) -> None:
+        with self._news:
+            self.seen.add(path)
+            self._news.notify_all()
+
+    def wait(self, *paths: str) -> None:
+        self.wait_for(lambda: set(paths) <= self.seen, f"{set(paths)} among {self.seen}")
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        with self._news:
+            assert self._news.wait_for(condition, PATIENCE), f"waited in vain for {what}"
+
+    def settle(self) -> None:
+        """Wait for all that happened before this call; then forget it."""
+        name = f"sentinel-{os.urandom(4).hex()}"
+        (self.root / name).touch()
+        self.wait(name)
+        (self.root / name).unlink()
+        # Events keep their order, and another name proves that the deletion came through.
+        (self.root / (name + "-")).touch()
+        self.wait(name + "-")
+        with self._news:
+            self.seen.clear()
+
+    def __enter__(self) -> Self:
+        self.watcher.start(self.dirty)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watcher.stop()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place = tmp_path / "folder"
+    (place / "d").mkdir(parents=True)
+    (place / "f").write_bytes(b"x")
+    (place / ".vaultsync/staging").mkdir(parents=True)
+    (place / "skip").mkdir()
+    return place
+
+
+@pytest.fixture
+def listener(root: Path) -> Iterator[Listener]:
+    with Listener(root) as running:
+        yield running
+
+
+def append(root: Path) -> None:
+    with (root / "f").open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize(
+    ("action", "paths"),
+    [
+        (lambda root: (root / "new").write_bytes(b"x"), ["new"]),
+        (lambda root: (root / "d/new").write_bytes(b"x"), ["d/new"]),
+        (append, ["f"]),
+        (lambda root: (root / "f").chmod(0o700), ["f"]),
+        (lambda root: os.utime(root / "f"), ["f"]),
+        (lambda root: (root / "f").unlink(), ["f"]),
+        (lambda root: (root / "f").rename(root / "d/g"), ["f", "d/g"]),
+        (lambda root: (root / "f").rename(root.parent / "out"), ["f"]),
+        (lambda root: (root / "l").symlink_to("nowhere"), ["l"]),
+        (lambda root: (root / "e").mkdir(), ["e"]),
+        (lambda root: (root / "d").rmdir(), ["d"]),
+        (lambda root: (root / "d").rename(root / "e"), ["d", "e"]),
+        (lambda root: (root / "d").rename(root.parent / "out"), ["d"]),
+        (lambda root: (root / "d").chmod(0o500), ["d"]),
+        (lambda root: (root / "new #?%\n\u0301").touch(), ["new #?%\n\u0301"]),
+    ],
+)  # fmt: skip
+def test_changes(
+    listener: Listener, root: Path, action: Callable[[Path], object], paths: list[str]
+) -> None:
+    action(root)
+    listener.wait(*paths)
+    assert "" not in listener.seen
+
+
+def test_append_to_a_file_that_stays_open(listener: Listener, root: Path) -> None:
+    with (root / "f").open("ab", buffering=0) as file:
+        file.write(b"more")
+        listener.wait("f")
+
+
+def test_new_tree_is_watched_to_its_depth(listener: Listener, root: Path) -> None:
+    (root / "a/b/c").mkdir(parents=True)
+    (root / "a/b/c/f").touch()
+    listener.wait("a/b/c/f")
+    listener.settle()
+    (root / "a/b/c/g").touch()
+    listener.wait("a/b/c/g")
+
+
+def test_directory_moved_in_and_renamed_is_watched(
+    listener: Listener, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside/x"
+    outside.mkdir(parents=True)
+    outside.parent.rename(root / "in")
+    listener.wait("in")
+    listener.settle()
+    (root / "in/x/f").touch()
+    listener.wait("in/x/f")
+    (root / "in").rename(root / "on")
+    listener.wait("in", "on")
+    listener.settle()
+    (root / "on/x/g").touch()
+    listener.wait("on/x/g")
+
+
+def test_reading_control_and_ignored_are_silent(listener: Listener, root: Path) -> None:
+    listener.settle()
+    (root / "f").read_bytes()
+    list(root.iterdir())
+    (root / ".vaultsync/staging/x").write_bytes(b"x")
+    (root / ".vaultsync/staging/x").unlink()
+    (root / "skip/f").touch()
+    (root / "d/skip").mkdir()
+    (root / "end").touch()
+    listener.wait("end")
+    assert listener.seen <= {"end"} | {
+        path for path in listener.seen if path.startswith("sentinel")
+    }
+
+
+def test_names_that_are_no_text_mark_their_directory(listener: Listener, root: Path) -> None:
+    listener.settle()
+    (root / "d" / os.fsdecode(b"\xff")).touch()
+    listener.wait("d")
+
+
+def test_root_through_a_link(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    with Listener(tmp_path / "link") as listener:
+        (root / "d/new").touch()
+        listener.wait("d/new")
+
+
+def test_burst_of_5000_files_loses_none(listener: Listener, root: Path) -> None:
+    names = {f"burst/{number % 50}/{number}" for number in range(5000)}
+    for number in range(50):
+        (root / f"burst/{number}").mkdir(parents=True)
+    for name in names:
+        (root / name).write_bytes(b"x")
+    listener.wait_for(
+        lambda: "" in listener.seen or names <= listener.seen,
+        f"{len(names - listener.seen)} files",
+    )
+    # An overflow would be no loss, but this many must fit the kernel's queue.
+    assert names <= listener.seen
+
+
+def test_overflow_means_everything(listener: Listener) -> None:
+    observer = listener.watcher._observer
+    assert observer is not None
+    mask = Mask(InotifyConstants.IN_Q_OVERFLOW)
+    observer._descriptor.handle_event(InotifyEvent(WatchDescriptor(-1), mask, 0, b""))
+    listener.wait("")
+
+
+def test_watches_go_on_after_an_overflow(listener: Listener, root: Path) -> None:
+    test_overflow_means_everything(listener)
+    (root / "d/after").touch()
+    listener.wait("d/after")
+
+
+def test_root_removed_means_everything(listener: Listener, root: Path) -> None:
+    shutil.rmtree(root)
+    listener.wait("")
+
+
+def test_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match="cannot be watched"):
+        FolderWatcher(tmp_path / "no").start(lambda _: None)
+
+
+def test_stopping_releases_everything(root: Path) -> None:
+    before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with Listener(root):
+            pass
+    after = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    assert after == before
+
+
+def test_stop_without_start(root: Path) -> None:
+    FolderWatcher(root).stop()
+
+
+class TestTooFewWatches:
+    def test_of_a_subtree(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = watch._Inotify._get_or_create_watch
+
+        def limited(self: watch._Inotify, path: bytes, mask: Mask) -> object:
+            if path.endswith(b"/d"):
+                raise OSError(errno.ENOSPC, "inotify watch limit reached")
+            return real(self, path, mask)
+
+        monkeypatch.setattr(watch._Inotify, "_get_or_create_watch", limited)
+        with Listener(root) as listener:
+            assert len(listener.degraded) == 1
+            assert "sudo sysctl -w fs.inotify.max_user_watches=" in listener.degraded[0]
+            assert listener.watcher.degraded == listener.degraded[0]
+            (root / "g").touch()
+            listener.wait("g")
+
+    def test_of_all(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none(*_: object) -> object:
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+        monkeypatch.setattr(watch._Inotify, "_get_or_create_watch", none)
+        with Listener(root) as listener:
+            assert "max_user_watches" in listener.watcher.degraded
+
+    def test_no_instance_left(self, root: Path) -> None:
+        """In a process of its own, which opens all the instances it may have."""
+        limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text()
+        if int(limit) > 2000:
+            pytest.skip("too many instances to use up")
+        done = subprocess.run(
+            [sys.executable, "-c", _GREEDY, str(root)], capture_output=True, text=True, check=True
+        )
+        assert "max_user_instances" in done.stdout
+
+
+_GREEDY = """
+import ctypes, sys
+from pathlib import Path
+from vaultsync.local.watch import FolderWatcher
+libc = ctypes.CDLL(None)
+while libc.inotify_init() >= 0:
+    pass
+watcher = FolderWatcher(Path(sys.argv[1]))
+watcher.start(print)
+print(watcher.degraded)
+watcher.stop()
+"""
