@@ -12,6 +12,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.guards import foreign_writer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -211,7 +213,7 @@ def test_nobody_gets_in_without_credentials(mine: Vault, method: str) -> None:
     mine.s3.put_object(Bucket=mine.bucket, Key=key, Body=b"one")
     for path in (f"{mine.bucket}/{key}", mine.bucket, ""):
         request = urllib.request.Request(f"{mine.local.url}/{path}", method=method)  # noqa: S310
-        with pytest.raises(urllib.error.HTTPError) as caught:
+        with foreign_writer(), pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(request)  # noqa: S310
         caught.value.close()
         assert caught.value.code in (403, 405)

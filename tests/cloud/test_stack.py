@@ -67,6 +67,8 @@ def test_a_failed_stack_names_the_resource_and_the_reason(place: dict[str, Any])
     with pytest.raises(NotFound):
         stack.outputs("second", **place)
     stack.deploy("second", {**LOCAL, "DomainPrefix": "free"}, **place)
+    stack.destroy("first", **place)
+    stack.destroy("second", **place)
 
 
 @pytest.mark.parametrize(("name", "value"), [("RequireTls", "maybe"), ("DomainPrefix", "No Host")])

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vaultsync.cloud import stack
-from vaultsync.core.errors import Fatal
+from vaultsync.core.errors import Fatal, VaultsyncError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,23 +36,24 @@ def check_walls(session: boto3.Session, endpoint_url: str) -> None:
         endpoint_url: The cloud's endpoint.
     """
     name = f"self-test-{secrets.token_hex(4)}"
+    cloud = stack.deploy(name, {"RequireTls": "false"}, session=session, endpoint_url=endpoint_url)
     try:
-        cloud = stack.deploy(
-            name, {"RequireTls": "false"}, session=session, endpoint_url=endpoint_url
-        )
         identity_id, s3 = _person(session, cloud)
         own, other = f"private/{identity_id}/file", f"private/{cloud.region}:nobody/file"
-        _must("reach the own prefix", lambda: s3.put_object(Bucket=cloud.bucket, Key=own))
-        _must_not("read another's prefix", lambda: s3.get_object(Bucket=cloud.bucket, Key=other))
-        _must_not(
-            "write to another's prefix", lambda: s3.put_object(Bucket=cloud.bucket, Key=other)
-        )
-        _must_not("list the bucket", lambda: s3.list_objects_v2(Bucket=cloud.bucket))
-        _clear(session, cloud)
+        bucket = cloud.bucket
+
+        def write(key: str) -> object:
+            return s3.put_object(Bucket=bucket, Key=key, Body=b"", IfNoneMatch="*")
+
+        _must("reach the own prefix", lambda: write(own))
+        _must_not("read another's prefix", lambda: s3.get_object(Bucket=bucket, Key=other))
+        _must_not("write to another's prefix", lambda: write(other))
+        _must_not("list the bucket", lambda: s3.list_objects_v2(Bucket=bucket))
     except (ClientError, BotoCoreError) as error:
-        raise Fatal(f"the local cloud failed its own test: {error}") from error
+        raise Fatal(f"the local cloud failed its own test: {error}", _HINT) from error
     finally:
-        with suppress(Exception):
+        with suppress(ClientError, BotoCoreError, VaultsyncError):
+            _clear(session, cloud)
             stack.destroy(name, session=session, endpoint_url=endpoint_url)
 
 
@@ -119,5 +120,6 @@ def _clear(session: boto3.Session, cloud: Cloud) -> None:
     """Remove the bucket, which deleting the stack leaves behind."""
     s3 = session.client("s3", endpoint_url=cloud.endpoint_url, config=_DIRECT)
     for version in s3.list_object_versions(Bucket=cloud.bucket).get("Versions", []):
-        s3.delete_object(Bucket=cloud.bucket, Key=version["Key"], VersionId=version["VersionId"])
+        one = {"Key": version["Key"], "VersionId": version["VersionId"]}
+        s3.delete_objects(Bucket=cloud.bucket, Delete={"Objects": [one]})  # type: ignore[list-item]
     s3.delete_bucket(Bucket=cloud.bucket)
