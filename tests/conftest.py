@@ -14,6 +14,8 @@ from botocore.config import Config
 from pycognito import AWSSRP
 from pytest_socket import socket_allow_hosts
 
+from tests.guards import FOREIGN, conditional_writes  # noqa: F401 - a fixture for all tests
+from tests.s3 import foreign, moto_url  # noqa: F401 - fixtures
 from vaultsync.cloud.local import LocalCloud
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         yield local
 
 
-DIRECT = Config(proxies={}, retries={"total_max_attempts": 1})
+DIRECT = FOREIGN.merge(Config(proxies={}, retries={"total_max_attempts": 1}))
 UNSIGNED_REQUESTS = Config(signature_version=UNSIGNED)
 
 

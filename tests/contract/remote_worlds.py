@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from tests.conftest import DIRECT, Member, aws, member_of, sign_up
 from tests.contract.worlds import World, ignored, world
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
     from vaultsync.core.ports import Side
 
-MOTO_CANNOT: dict[str, str] = {}
-"""Tests that moto cannot pass, by name, and why."""
+MOTO_CANNOT = {
+    "test_after_every_single_path": "a NUL in StartAfter makes its answer malformed",
+    "test_odd_names": "its answers hold control characters unescaped",
+    "test_odd_names_of_others": "it finds no route for a key with a newline",
+}
+"""Tests that moto cannot pass and why; of those over names, with control characters only."""
 
 
 class BucketWorld:
@@ -65,7 +70,8 @@ class BucketWorld:
     def read_behind(self, path: str) -> bytes | None:
         try:
             found = self._foreign.get_object(Bucket=self._bucket, Key=self._prefix + path)
-        except self._foreign.exceptions.NoSuchKey:
+        except ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 404  # noqa: PT017
             return None
         with found["Body"] as body:
             content: bytes = body.read()
@@ -83,9 +89,10 @@ class BucketWorld:
 @contextmanager
 def moto(request: pytest.FixtureRequest) -> Iterator[World]:
     """A bucket of the test's own, without accounts."""
-    name = request.node.originalname
-    if name in MOTO_CANNOT:
-        pytest.skip(f"moto: {MOTO_CANNOT[name]}")
+    test = request.node.originalname
+    name = request.node.callspec.params.get("name", "\0")
+    if test in MOTO_CANNOT and not name.isprintable():
+        pytest.skip(f"moto: {MOTO_CANNOT[test]}")
     url: str = request.getfixturevalue("moto_url")
     foreign = request.getfixturevalue("foreign")
     bucket = f"vault-{secrets.token_hex(6)}"

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import botocore.session
@@ -15,6 +16,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
+from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -319,6 +321,12 @@ class _Given:
         return self._credentials
 
 
+@cache
+def _loader() -> Loader:
+    """The description of S3's operations, read once a process."""
+    return create_loader()
+
+
 def _client(
     region: str, credentials: Credentials, endpoint_url: str, connections: int, timeout: float
 ) -> Any:
@@ -331,7 +339,9 @@ def _client(
         }
     )
     # It would cost each upload a round trip before its first byte.
-    session.unregister("before-call.s3", add_expect_header)  # type: ignore[arg-type] - stubs
+    expect: Any = add_expect_header
+    session.unregister("before-call.s3", expect)
+    session.register_component("data_loader", _loader())
     session.register_component("credential_provider", _Given(credentials))
     endpoint = (
         endpoint_url

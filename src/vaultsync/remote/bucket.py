@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Fatal, Stale
-from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen, Unseen
+from vaultsync.core.model import MARKER, Entry, Kind, Seen, Unseen
 from vaultsync.core.names import remote_problem
 from vaultsync.remote import metadata
 from vaultsync.remote.client import ABSENT, Condition, Head
@@ -163,9 +163,10 @@ class Bucket:
         return Entry(Kind.DIR, 0, MARKER)
 
     def delete(self, path: str, expected: Entry) -> None:
-        """Delete one version, or the marker of a directory that holds nothing."""
+        """Delete one version; of a directory, its marker only."""
         if expected.kind is Kind.DIR:
-            self._delete_directory(path)
+            if expected.tag == MARKER:
+                self._delete_marker(path)
             return
         try:
             self._transport.delete(self._prefix + path, expected.tag)
@@ -238,16 +239,16 @@ class Bucket:
         entry = self.look(path)
         return entry if entry is not None and op in entry.ops else None
 
-    def _delete_directory(self, path: str) -> None:
-        marker = None
-        for item in self._listing.below(path, limit=100):
-            if isinstance(item, Unseen) or item.path != path:
-                raise Stale(f"'{path}' holds something.")
-            marker = item.entry
-        if marker is not None and marker.tag != IMPLIED:
+    def _delete_marker(self, path: str) -> None:
+        try:
+            self._transport.delete(self._prefix + path, _NOTHING_ETAG)
+        except Missing:
+            return
+        except (Stale, Denied):
+            # An encrypted object has another ETag; one with content is no marker.
             head = self._head(path)
-            if head is not None:
-                self.delete(path, metadata.read(head))
+            if head is not None and head.size == 0:
+                self._transport.delete(self._prefix + path, head.etag)
 
     def _put_nothing(
         self, path: str, condition: Condition, fields: dict[str, str], headers: dict[str, str]
