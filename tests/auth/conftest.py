@@ -119,7 +119,8 @@ class KeyServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.fetched += 1
-                found = self.path == f"/{POOL}/.well-known/jwks.json"
+                # A client that takes this server for its proxy asks for a whole URL.
+                found = self.path.endswith(f"/{POOL}/.well-known/jwks.json")
                 self.send_response(server.status if found else 404)
                 self.end_headers()
                 self.wfile.write(server.published() if found else b"<html>nothing here</html>")

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from tests.auth.conftest import CLIENT
-from vaultsync.auth.tokens import LEEWAY, Claims, Verifier
+from vaultsync.auth.tokens import LEEWAY, Claims, Verifier, fetch_keys
 from vaultsync.core.errors import Misconfigured, Refused, Retry
 
 if TYPE_CHECKING:
@@ -115,3 +115,12 @@ def test_unreachable_keys_are_a_passing_fault_and_absent_ones_are_not(keys: KeyS
         verifier.verify(token)
     keys.status = 200
     assert verifier.verify(token)
+
+
+def test_proxies_are_used_but_not_to_this_machine(
+    keys: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", keys.url)
+    assert fetch_keys(keys.keys_url.replace("127.0.0.1", "pool.invalid"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert fetch_keys(keys.keys_url)

@@ -240,3 +240,14 @@ def test_no_secret_is_logged_or_shown(
         again.id_token,
     ):
         assert secret not in shown
+
+
+def test_no_proxy_stands_between_this_machine_and_its_own_cloud(
+    cloud: LocalCloud,
+    pool_of: Callable[..., UserPool],
+    new_person: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    email, password = new_person()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert login(pool_of(cloud), email, password)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session as BotocoreSession
+from botocore.utils import get_environ_proxies
 
 from vaultsync.core.errors import Misconfigured
 
@@ -33,6 +35,13 @@ def isolated_session() -> BotocoreSession:
     )
 
 
+def proxies_for(url: str) -> dict[str, str]:
+    """The proxies to use for a URL, by scheme: the environment's, and none to this machine."""
+    if urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}:
+        return {}
+    return dict(get_environ_proxies(url))
+
+
 def unsigned_client(service: str, region: str, endpoint_url: str = "") -> Any:
     """A client that signs nothing: Cognito's public operations carry their own proof.
 
@@ -53,6 +62,7 @@ def unsigned_client(service: str, region: str, endpoint_url: str = "") -> Any:
             endpoint_url=endpoint_url or None,
             config=Config(
                 signature_version=UNSIGNED,
+                proxies=proxies_for(endpoint_url) if endpoint_url else None,
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=READ_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": 2},

@@ -10,9 +10,8 @@ from typing import Any
 import jwt
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
 
-from vaultsync.auth.clients import CONNECT_SECONDS, isolated_session
+from vaultsync.auth.clients import CONNECT_SECONDS, isolated_session, proxies_for
 from vaultsync.auth.errors import cloud_errors
 from vaultsync.core.errors import Misconfigured, Refused, Retry
 
@@ -135,7 +134,7 @@ def fetch_keys(url: str) -> dict[str, jwt.PyJWK]:
     bundle = isolated_session().get_config_variable("ca_bundle")
     http = URLLib3Session(
         verify=bundle or True,
-        proxies=get_environ_proxies(url),
+        proxies=proxies_for(url),
         timeout=CONNECT_SECONDS,
     )
     try:
