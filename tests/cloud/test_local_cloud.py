@@ -231,6 +231,20 @@ def test_the_self_test_fails_loudly_when_a_wall_is_missing(
     assert inventory(cloud) == before
 
 
+@pytest.mark.parametrize(
+    ("trust", "other"),
+    [("aud: !Ref IdentityPool", "aud: another-pool"), ("amr: authenticated", "amr: sms")],
+)
+def test_a_role_is_given_only_to_whom_it_trusts(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, trust: str, other: str
+) -> None:
+    text = stack.template()
+    assert trust in text
+    monkeypatch.setattr(stack, "template", lambda: text.replace(trust, other))
+    with pytest.raises(Fatal, match="InvalidIdentityPoolConfiguration"):
+        selftest.check_walls(cloud.session(), cloud.url)
+
+
 def test_the_self_test_leaves_nothing_behind(cloud: LocalCloud) -> None:
     session = cloud.session()
     before = inventory(cloud)
