@@ -84,9 +84,7 @@ def test_a_folder_inside_another_synced_one(
     inner.folder = laptop.folder / "inner"
     inner.folder.mkdir()
     inner.init(cloud.cloud)
-    code, text = inner.refusal("daemon")
-    assert code == 1, text
-    assert "inside the synced folder" in text
+    assert "inside the synced folder" in complaint(inner).message
 
 
 def test_an_unknown_key_in_the_configuration(household: Household) -> None:
@@ -156,8 +154,7 @@ def test_a_full_disk_blocks_one_file_and_harms_none(
     laptop.write("large.bin", b"\1" * 20_000_000)
     laptop.write("small too.txt", "small too\n")
     laptop.settle()
-    with pytest.raises(CommandFailed):
-        desktop.run("status", "--wait", "--timeout", "15")
+    desktop.settle()
     assert desktop.files() == {"small.txt": b"small\n", "small too.txt": b"small too\n"}
     (waiting,) = desktop.run("status", "--pending")["waiting"]
     assert waiting["path"] == "large.bin"

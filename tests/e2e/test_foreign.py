@@ -12,6 +12,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.guards import FOREIGN
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -74,7 +76,7 @@ class Outsider:
             aws_access_key_id=self.keys["AccessKeyId"],
             aws_secret_access_key=self.keys["SecretAccessKey"],
             aws_session_token=self.keys["SessionToken"],
-            config=Config(proxies={}),
+            config=FOREIGN.merge(Config(proxies={})),
         )
 
 

@@ -12,7 +12,15 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.errors import Fatal, Retry, SignIn, TimedOut, VaultsyncError
+from vaultsync.core.errors import (
+    AnotherInstance,
+    Fatal,
+    MachineRefused,
+    Retry,
+    SignIn,
+    TimedOut,
+    VaultsyncError,
+)
 from vaultsync.core.model import Row, State, Status, Waiting
 from vaultsync.core.plan import decide
 from vaultsync.daemon import account, notify
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_AGAIN = 2.0
-"""Seconds between two tries to find out whose vault this is."""
+"""Seconds between two tries to open the folder, and to find out whose vault this is."""
 GRACE = 5.0
 """Seconds that transfers under way are given to end when the daemon stops."""
 PATIENCE = 30.0
@@ -94,7 +102,7 @@ class Service:
 
         Raises:
             AnotherInstance: The profile or the folder is served already.
-            Fatal: The folder cannot be used at all.
+            MachineRefused: This machine or the folder's file system lacks what is needed.
         """
         with ExitStack() as stack:
             self._catch_signals(stack)
@@ -148,11 +156,13 @@ class Service:
             self._turned.notify_all()
 
     def _serve(self) -> None:
-        """Run the engine until told to stop; or wait until it is known whose vault this is."""
+        """Run the engine until told to stop; or wait until folder and vault can be used."""
         with ExitStack() as stack:
             try:
                 engine = self._open(stack, self._delete_quiet())
-            except (SignIn, Retry) as error:
+            except (AnotherInstance, MachineRefused):
+                raise
+            except (SignIn, Retry, Fatal) as error:
                 self._report(error)
                 self._stopping.wait(CONNECT_AGAIN)
                 return
