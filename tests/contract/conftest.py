@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.contract.worlds import WORLDS, World
 
 if TYPE_CHECKING:

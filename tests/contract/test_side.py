@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.worlds import BytesContent, World
 
+from tests.contract.worlds import BytesContent, World
 from vaultsync.core.errors import Blocked, Retry, Stale
 from vaultsync.core.model import Entry, Kind, Seen
 

@@ -278,6 +278,17 @@ class TestParentBecomesALink:
             folder.disk.commit(staged, None)
         assert shown(outside) == {"f.txt": b"not ours"}
 
+    def test_not_even_a_link_that_stays_inside(self, folder: DiskWorld) -> None:
+        folder.put_behind("e/sub/f.txt", b"once")
+        (folder.root / "d").symlink_to("e")
+        assert folder.disk.look("d/sub/f.txt") is None
+        assert list(folder.disk.entries("d/sub/f.txt")) == []
+        entry = look(folder, "e/sub/f.txt")
+        folder.disk.delete("d/sub/f.txt", entry)
+        with pytest.raises(Stale):
+            folder.disk.open("d/sub/f.txt", entry)
+        assert shown(folder.root)["e/sub/f.txt"] == b"once"
+
 
 class TestDelete:
     @pytest.mark.parametrize("style", ["replaced", "written"])
