@@ -80,7 +80,7 @@ def test_a_flag_beats_the_environment_beats_the_profile_beats_the_default(file: 
     [
         ("[profile.home.folder]\npath='/x'\npol_seconds = 3", "line 10", "'poll_seconds'"),
         ("[profile.home.foldr]\npath='/x'", "line 8", "'folder'"),
-        ("[profile.home]\ncolour = 1", "line 9", "Known here"),
+        ("[profile.home]\nxyzzy = 1", "line 9", "Known here"),
         ("[profiles.home]\nx = 1", "unknown key 'profiles'", "'profile'"),
     ],
 )

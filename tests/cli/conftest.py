@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SECONDS = 60
+SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,37 @@ class Program:
         assert "Traceback" not in done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def on_terminal(self, *words: str, typed: str = "", **environment: str) -> Said:
-        """Run on a terminal of 100 columns, with keys that are typed at once."""
+    def on_terminal(
+        self, *words: str, answers: tuple[tuple[str, str], ...] = (), **environment: str
+    ) -> Said:
+        """Run on a terminal of 100 columns.
+
+        Args:
+            words: The command.
+            answers: Pairs of what to wait for on the terminal and what to type then.
+            environment: More variables.
+        """
         ours, theirs = pty.openpty()
         environment = {"TERM": "xterm-256color", "COLUMNS": "100", **environment}
+
+        def own_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
         with subprocess.Popen(
             self.command(*words),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
+            preexec_fn=own_terminal,  # noqa: PLW1509 - no thread of the test holds a lock
             env=os.environ | environment,
         ) as process:
             os.close(theirs)
-            os.write(ours, typed.encode())
-            seen = _read_all(ours)
+            seen = ""
+            for prompt, keys in answers:
+                seen += _read(ours, prompt)
+                os.write(ours, keys.encode())
+            seen += _read(ours)
             os.close(ours)
             return Said(process.wait(SECONDS), seen.replace("\r\n", "\n"), "")
 
@@ -94,17 +113,24 @@ class Program:
         return [sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.home), *words]
 
 
-def _read_all(descriptor: int) -> str:
-    """Everything until the other end is closed, which a terminal tells as EIO."""
+def _read(descriptor: int, until: str = "") -> str:
+    """What a terminal shows up to some text, or to the end, which it tells as EIO.
+
+    Args:
+        descriptor: Our end of the terminal.
+        until: The text to wait for; empty for the end.
+    """
     seen = b""
-    while True:
+    while not until or until.encode() not in seen:
+        ready, _, _ = select.select([descriptor], [], [], SECONDS)
+        assert ready, f"nothing came for {SECONDS} s after {seen!r}"
         try:
-            piece = os.read(descriptor, 65_536)
+            seen += os.read(descriptor, 65_536)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
+            assert not until, f"it ended without '{until}': {seen!r}"
             break
-        seen += piece
     return seen.decode()
 
 
