@@ -267,7 +267,7 @@ def save(file: Path, name: str, values: Mapping[str, object]) -> None:
     Args:
         file: The file; made when missing, with its folder.
         name: The profile; made when missing.
-        values: Values by dotted name such as `folder.path`.
+        values: Values by dotted name such as `folder.path`; None takes the setting out.
 
     Raises Misconfigured when the file is not TOML; it is left as it is then.
     """
@@ -284,8 +284,12 @@ def save(file: Path, name: str, values: Mapping[str, object]) -> None:
     profile = _table_at(profiles, name, is_super_table=True)
     for dotted, value in values.items():
         table, _, key = dotted.partition(".")
-        plain = str(value) if isinstance(value, Path) else value
-        _table_at(profile, table)[key] = list(plain) if isinstance(plain, tuple) else plain
+        place = _table_at(profile, table)
+        if value is None:
+            place.pop(key, None)
+        else:
+            plain = str(value) if isinstance(value, Path) else value
+            place[key] = list(plain) if isinstance(plain, tuple) else plain
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _replace(file, tomlkit.dumps(document).encode())
 

@@ -185,13 +185,14 @@ def _show(call: Call, found: Cloud) -> None:
     call.screen.result(told, lines)
 
 
-def _administrator(region: str | None) -> boto3.Session | None:
-    """The credentials that AWS tools on this machine use; None for the default region too."""
-    if region is None:
-        return None
+def _administrator(region: str | None) -> boto3.Session:
+    """The credentials that AWS tools on this machine use.
+
+    AWS_REGION counts as it does for the other AWS tools; boto3 alone knows AWS_DEFAULT_REGION.
+    """
     import boto3  # noqa: PLC0415 - slow to import
 
-    return boto3.Session(region_name=region)
+    return boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
 
 
 def _pair(text: str) -> tuple[str, str]:

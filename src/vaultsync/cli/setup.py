@@ -45,7 +45,8 @@ def init(call: Call, /, *, folder: Path | None, yes: bool, **source: Any) -> Non
     cloud = _chosen(call, **source)
     if folder is None:
         folder = Path(call.screen.ask("Folder to keep in sync", "--folder PATH"))
-    known = call.config.profiles
+    # As written: the environment speaks of one profile, and here it is about all of them.
+    known = config.load(call.places.config_file).profiles
     path = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - a link is kept as it is
     others = {name: each.folder.path for name, each in known.items() if name != call.profile_name}
     _check_place(call, path, others)
@@ -55,11 +56,13 @@ def init(call: Call, /, *, folder: Path | None, yes: bool, **source: Any) -> Non
     if not path.exists():
         call.screen.confirm(f"The folder {path} does not exist. Make it?", yes=yes)
         path.mkdir(parents=True)
+    # What another vault needed and this one does not is taken out again.
     defaults = {field.name: field.default for field in fields(Cloud)}
-    values: dict[str, object] = {"folder.path": path}
-    for key, value in asdict(cloud).items():
-        if value != defaults[key]:
-            values[f"cloud.{key}"] = value
+    values = {
+        f"cloud.{key}": None if value == defaults[key] else value
+        for key, value in asdict(cloud).items()
+    }
+    values["folder.path"] = path
     config.save(call.places.config_file, call.profile_name, values)
     told = {"profile": call.profile_name, "folder": str(path), "cloud": asdict(cloud)}
     told["cloud"].pop("client_secret")  # type: ignore[attr-defined]
