@@ -17,6 +17,8 @@ from vaultsync.state.store import Journalled
 if TYPE_CHECKING:
     from vaultsync.core.ports import Content, Side, Staged
 
+REPLACES_LOCAL = (Verb.PULL, Verb.DELETE_LOCAL, Verb.APPLY_LOCAL, Verb.CONFLICT)
+"""Verbs that take something away from its local name, and must know exactly what."""
 ANCESTRY = 8
 """Operation ids that an object carries: its own and those of the versions it was built upon."""
 
@@ -79,7 +81,11 @@ class Executor:
         """
         if action.verb is Verb.INSPECT:
             return self._inspect(action.row)
-        if action.path.endswith("/") or action.verb not in (Verb.PUSH, Verb.PULL):
+        if action.path.endswith("/"):
+            return Prepared(action)
+        if action.verb in REPLACES_LOCAL:
+            action = replace(action, row=self._with_digest(action.row))
+        if action.verb not in (Verb.PUSH, Verb.PULL):
             return Prepared(action)
         source = self._local if action.verb is Verb.PUSH else self._remote
         entry = action.row.local if action.verb is Verb.PUSH else action.row.remote
@@ -155,6 +161,15 @@ class Executor:
             else:
                 remote = self._remote.identify(row.path, remote)
         return Result(replace(row, local=local, remote=remote))
+
+    def _with_digest(self, row: Row) -> Row:
+        """The row with the local content's digest: an identity alone may be too young to trust."""
+        local, base = row.local, row.base
+        if local is None or local.sha256 is not None:
+            return row
+        if base is not None and base.sha256 and local.tag == base.local_tag:
+            return replace(row, local=replace(local, sha256=base.sha256))
+        return replace(row, local=self._local.identify(row.path, local))
 
     def _stage_push(self, action: Action, op: str, content: Content) -> Prepared | Result:
         row = action.row
