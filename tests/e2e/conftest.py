@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -107,13 +108,13 @@ class Household(NamedTuple):
 
     def up(self) -> None:
         """Start both daemons."""
-        for machine in self:
-            machine.up()
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(Machine.up, self))
 
     def down(self) -> None:
         """End both daemons; each must leave with 0."""
-        for machine in self:
-            assert machine.down() == 0
+        with ThreadPoolExecutor() as at_once:
+            assert list(at_once.map(Machine.down, self)) == [0, 0]
 
     def same(self) -> dict[str, bytes]:
         """Wait until both are at rest and equal; return the files."""
@@ -146,8 +147,8 @@ def new_household(
     def make(local: LocalCloud) -> Household:
         email, password = new_person(local)
         both = Household(new_machine("laptop"), new_machine("desktop"))
-        for machine in both:
-            machine.join(local.cloud, email, password)
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(lambda machine: machine.join(local.cloud, email, password), both))
         return both
 
     return make

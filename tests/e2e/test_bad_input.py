@@ -103,7 +103,7 @@ def test_an_endpoint_where_nobody_answers(household: Household) -> None:
     laptop.environment["VAULTSYNC_CLOUD_ENDPOINT_URL"] = "http://127.0.0.1:9"
     laptop.up()
     with pytest.raises(CommandFailed) as failed:
-        laptop.run("status", "--wait", "--timeout", "20")
+        laptop.run("status", "--wait", "--timeout", "5")
     assert (failed.value.word, failed.value.status) == ("offline", 8)
     assert laptop.daemon is not None
     assert laptop.daemon.poll() is None, "being offline is no reason to end"
