@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
@@ -21,9 +21,8 @@ from vaultsync.core.errors import (
     TimedOut,
     VaultsyncError,
 )
-from vaultsync.core.model import Row, State, Status, Waiting
-from vaultsync.core.plan import decide
-from vaultsync.daemon import account, notify
+from vaultsync.core.model import State, Status, Waiting
+from vaultsync.daemon import account, answers, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import Rules
@@ -356,35 +355,8 @@ class Service:
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path."""
         waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
-        answer: dict[str, object] = {
-            "path": path,
-            "decision": "nothing",
-            "reason": "it is the same on both sides",
-            "ignored": self._rules.rule(path),
-            "waiting": None if waiting is None else asdict(waiting),
-        }
-        if self._engine is None:
-            status = self.status()
-            return {**answer, "reason": status.reason, "local": None, "base": None, "remote": None}
         with self._reader() as store:
-            row = store.row(path)
-            if _is_nothing(row) and not path.endswith("/"):
-                folder = store.row(path + "/")
-                row = folder if folder.local or folder.remote else row
-        action = None if row.path.endswith("/") else decide(row)
-        if answer["ignored"] is not None:
-            answer["reason"] = f"the rule {answer['ignored']} leaves it alone"
-        elif names.is_control(path):
-            answer["reason"] = "vaultsync's own files are never synced"
-        elif waiting is not None:
-            answer["reason"] = waiting.reason
-        elif action is not None:
-            answer |= {"decision": action.verb.value, "reason": action.reason}
-        elif _is_nothing(row):
-            answer["reason"] = "neither side has it"
-        for name, found in (("local", row.local), ("base", row.base), ("remote", row.remote)):
-            answer[name] = None if found is None else asdict(found)
-        return answer
+            return answers.why(store, path, self._rules.rule(path), waiting)
 
     def sync(self) -> None:
         """Look at everything on both sides now."""
@@ -456,7 +428,3 @@ class Service:
 
     def _reader(self) -> Store:
         return Store(self._places.state_dir / DATABASE, readonly=True)
-
-
-def _is_nothing(row: Row) -> bool:
-    return row.local is None and row.base is None and row.remote is None

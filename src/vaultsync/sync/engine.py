@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from vaultsync.core import names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
 from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
-from vaultsync.core.plan import agreed, decide, needs_children, plan
+from vaultsync.core.plan import agreed
 from vaultsync.state.store import Damaged, Journalled
+from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.executor import Prepared, Result, recovered_push
 from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task
 from vaultsync.sync.observe import Observer
@@ -23,7 +24,7 @@ from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from vaultsync.core.model import Row
     from vaultsync.core.ports import Clock, Side
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MANY_PATHS = 10_000
-"""Changed paths that are remembered one by one; beyond, the plan walks all rows."""
-PLANS = 8
-"""Plans that may be under way at once, the newest going first: an edit waits for no first sync."""
 BATCH = 500
 """Decisions that only touch the database, per turn."""
 PROBE = 60.0
@@ -44,41 +41,6 @@ PROBE_SIGN_IN = 2.0
 """Seconds at most between two looks whether somebody has signed in again."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
-
-
-class Changed:
-    """Paths whose rows have changed since they were last planned."""
-
-    def __init__(self) -> None:
-        self._paths: set[str] = set()
-        self._everything = True
-
-    def add(self, path: str) -> None:
-        """Note one path."""
-        if not self._everything:
-            self._paths.add(path)
-            if len(self._paths) > MANY_PATHS:
-                self.add_everything()
-
-    def add_everything(self) -> None:
-        """Note all paths."""
-        self._everything = True
-        self._paths.clear()
-
-    def take(self) -> list[str] | None:
-        """Remove and return the paths, in order; None for all."""
-        paths = None if self._everything else sorted(self._paths)
-        self._everything = False
-        self._paths.clear()
-        return paths
-
-    def __bool__(self) -> bool:
-        """Whether anything has changed."""
-        return self._everything or bool(self._paths)
-
-    def __len__(self) -> int:
-        """How many paths are known one by one."""
-        return len(self._paths)
 
 
 class Engine:
@@ -105,7 +67,7 @@ class Engine:
         self._clock = clock
         self._new_op = new_op
         self._flight = Flight(local, remote, pool, clock)
-        self._changed = Changed()
+        self._agenda = Agenda(store, self._flight.short_work)
         self._delays = Delays(clock)
         self._observer = Observer(
             store,
@@ -120,8 +82,6 @@ class Engine:
         )
         self._root = Gate(clock)
         self._cloud = Gate(clock)
-        self._plans: list[Iterator[Action | None]] = []
-        self._stalled = False
         self._unanswered: dict[str, Journalled] = {}
         self._paused = False
         self.status = Status(State.STARTING)
@@ -196,8 +156,7 @@ class Engine:
         if self._may_start():
             due.append(self._delays.next())
             room = len(self._flight.tasks) < self.settings.lanes
-            more = self._plans and room and not self._stalled
-            if more or (self._changed and len(self._plans) < PLANS):
+            if room and self._agenda.ready:
                 return 0.0
         return max(0.0, min((at for at in due if at is not None), default=now + PROBE) - now)
 
@@ -276,7 +235,7 @@ class Engine:
             implied = Entry(Kind.DIR, 0, IMPLIED)
             self._store.save([replace(row, remote=implied, remote_absence=Absence.PRESENT)])
             self._observer.committed(directory)
-            self._changed.add(directory)
+            self._agenda.changed.add(directory)
 
     def _settled(self, task: Task, result: Result) -> None:
         """What follows from a recorded step."""
@@ -294,7 +253,7 @@ class Engine:
         if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
         elif action.verb is Verb.DELETE_REMOTE and (above := names.parent(path)):
-            self._changed.add(above)
+            self._agenda.changed.add(above)
 
     def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
         """The database took nothing: what was prepared is dropped, what was done is seen anew."""
@@ -308,13 +267,13 @@ class Engine:
 
     def _noticed(self, path: str) -> None:
         """A path was observed to be different: what blocked it may have gone."""
-        self._changed.add(path)
+        self._agenda.changed.add(path)
         self._delays.release(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
         self._flight.end(task, discard=discard)
         self._observer.committed(task.path)
-        self._changed.add(task.path)
+        self._agenda.changed.add(task.path)
 
     # Errors
 
@@ -436,26 +395,17 @@ class Engine:
             elif delay.look:
                 self._flight.look(self._store.row(path))
             else:
-                self._changed.add(path)
+                self._agenda.changed.add(path)
 
     # Planning and starting
 
     def _start(self) -> None:
         """Hand out work while there are free lanes; write down what needs no work."""
-        self._stalled = False
-        if not self._may_start():
-            return
-        if self._changed and len(self._plans) < PLANS:
-            self._plans.append(self._actions(self._changed.take()))
         noted: list[Action] = []
-        while self._plans and len(self._flight.tasks) < self.settings.lanes and len(noted) < BATCH:
-            try:
-                action = next(self._plans[-1])
-            except StopIteration:
-                self._plans.pop()
-                continue
+        while self._may_start() and len(noted) < BATCH:
+            room = len(self._flight.tasks) < self.settings.lanes
+            action = self._agenda.take() if room else None
             if action is None:
-                self._stalled = True
                 break
             if not self._is_free(action):
                 continue
@@ -467,79 +417,25 @@ class Engine:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
 
-    def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
-        """A plan in two passes: what makes or changes things, then what deletes.
-
-        Yields None while deletions wait for the first pass's (short) work to end: content is
-        never removed in one place before it has arrived in the other.
-        """
-        for action in plan(self._rows(paths)):
-            if not action.verb.deletes:
-                yield action
-        while self._flight.short_work():
-            yield None
-        for action in plan(self._rows(paths)):
-            if action.verb.deletes:
-                yield action
-
-    def _rows(self, paths: list[str] | None) -> Iterator[Row]:
-        """The rows to plan: all, or the given paths' and what decisions on them depend on.
-
-        The directories above take part: what becomes of one depends on what becomes of the last
-        thing in it.
-        """
-        if paths is None:
-            yield from self._store.rows()
-            return
-        above = {directory for path in paths for directory in names.parents(path)}
-        below = ""
-        for path in sorted(above.union(paths)):
-            if below and path.startswith(below):
-                continue
-            row = self._store.row(path)
-            yield row
-            if needs_children(row):
-                below = path
-                yield from self._store.rows(path[:-1], after=path)
-
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
         path = action.path
         if path in self._flight.tasks or path in self._delays or path in self._unanswered:
             return False
         if self._store.row(path) != action.row:
-            self._changed.add(path)
+            self._agenda.changed.add(path)
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/") and self._is_folder_there(path):
+        if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
             reason = "the vault has a folder of this name; the file is kept beside it"
             self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
             return False
-        obstacle = self._obstacle(action) if action.verb is Verb.PULL else None
+        obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
-            error = Blocked(
-                f"{what} named {obstacle} is in the way here.", "Rename one of the two."
-            )
+            error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
             self._delays.hold(path, "pending" if passing else "blocked", error)
         return obstacle is None
-
-    def _is_folder_there(self, path: str) -> bool:
-        """Whether the vault holds a folder where this file would go that is not about to go."""
-        below = self._store.rows(path, after=path + "/")
-        return any(
-            action.verb is Verb.PULL
-            for action in map(decide, (row for row in below if not row.path.endswith("/")))
-            if action is not None
-        )
-
-    def _obstacle(self, action: Action) -> str | None:
-        """What stands here where something must be created: a file for a folder, or vice versa."""
-        for directory in [*names.parents(action.path), action.path]:
-            other = directory[:-1] if directory.endswith("/") else directory + "/"
-            if self._store.row(other).local is not None:
-                return other
-        return None
 
     # Publishing
 
@@ -547,8 +443,8 @@ class Engine:
         observer, gate = self._observer, self._cloud if self._root.open else self._root
         waiting = (*self._delays.waiting(), *observer.unseen())
         blocked = sum(1 for item in waiting if item.code == "blocked")
-        under_way = len(self._flight.tasks) + len(self._changed) + len(self._delays)
-        busy = bool(self._flight.tasks or self._plans or self._changed)
+        under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(self._delays)
+        busy = bool(self._flight.tasks or self._agenda)
         resting = not busy and observer.idle and len(self._delays) <= blocked
         state = gate.state or (State.IDLE if resting else State.SYNCING)
         if self._paused and gate.open:

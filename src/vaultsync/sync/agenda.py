@@ -1,0 +1,148 @@
+"""What to do next: which paths to plan, in which order, and what stands in an action's way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vaultsync.core import names
+from vaultsync.core.model import Verb
+from vaultsync.core.plan import decide, needs_children, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vaultsync.core.model import Action, Row
+    from vaultsync.state.store import Store
+
+MANY_PATHS = 10_000
+"""Changed paths that are remembered one by one; beyond, the plan walks all rows."""
+PLANS = 8
+"""Plans that may be under way at once, the newest going first: an edit waits for no first sync."""
+
+
+class Changed:
+    """Paths whose rows have changed since they were last planned; at first, all."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._everything = True
+
+    def add(self, path: str) -> None:
+        """Note one path."""
+        if not self._everything:
+            self._paths.add(path)
+            if len(self._paths) > MANY_PATHS:
+                self._everything = True
+                self._paths.clear()
+
+    def take(self) -> list[str] | None:
+        """Remove and return the paths, in order; None for all."""
+        paths = None if self._everything else sorted(self._paths)
+        self._everything = False
+        self._paths.clear()
+        return paths
+
+    def __bool__(self) -> bool:
+        """Whether anything has changed."""
+        return self._everything or bool(self._paths)
+
+    def __len__(self) -> int:
+        """How many paths are known one by one."""
+        return len(self._paths)
+
+
+class Agenda:
+    """Hands out actions, planned afresh from the stored rows.
+
+    Args:
+        store: The rows.
+        busy: Whether work is under way that deletions have to wait for.
+
+    Attributes:
+        changed: Paths to plan again.
+        stalled: Whether the last `take` found only deletions that have to wait.
+    """
+
+    def __init__(self, store: Store, busy: Callable[[], bool]) -> None:
+        self.changed = Changed()
+        self.stalled = False
+        self._store = store
+        self._busy = busy
+        self._plans: list[Iterator[Action | None]] = []
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to plan or to hand out."""
+        return bool(self.changed or self._plans)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` may have something now."""
+        fresh = bool(self.changed) and len(self._plans) < PLANS
+        return fresh or (bool(self._plans) and not self.stalled)
+
+    def take(self) -> Action | None:
+        """The next action; None when there is none for now."""
+        self.stalled = False
+        if self.changed and len(self._plans) < PLANS:
+            self._plans.append(self._actions(self.changed.take()))
+        while self._plans:
+            try:
+                action = next(self._plans[-1])
+            except StopIteration:
+                self._plans.pop()
+                continue
+            self.stalled = action is None
+            return action
+        return None
+
+    def obstacle(self, path: str) -> str | None:
+        """What stands on the local side where `path` must be made, or None.
+
+        That is a file where a folder must be, or a folder where a file must be.
+        """
+        for wanted in [*names.parents(path), path]:
+            other = wanted[:-1] if wanted.endswith("/") else wanted + "/"
+            if self._store.row(other).local is not None:
+                return other
+        return None
+
+    def folder_there(self, path: str) -> bool:
+        """Whether the vault holds a folder where this file would go, and means to keep it."""
+        below = self._store.rows(path, after=path + "/")
+        decisions = (decide(row) for row in below if not row.path.endswith("/"))
+        return any(action is not None and action.verb is Verb.PULL for action in decisions)
+
+    def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
+        """A plan in two passes: what makes or changes things, then what deletes.
+
+        Yields None while deletions wait for the first pass's (short) work to end: content is
+        never removed in one place before it has arrived in the other.
+        """
+        for action in plan(self._rows(paths)):
+            if not action.verb.deletes:
+                yield action
+        while self._busy():
+            yield None
+        for action in plan(self._rows(paths)):
+            if action.verb.deletes:
+                yield action
+
+    def _rows(self, paths: list[str] | None) -> Iterator[Row]:
+        """The rows to plan: all, or the given paths' and what decisions on them depend on.
+
+        The directories above take part: what becomes of one depends on what becomes of the last
+        thing in it.
+        """
+        if paths is None:
+            yield from self._store.rows()
+            return
+        above = {directory for path in paths for directory in names.parents(path)}
+        below = ""
+        for path in sorted(above.union(paths)):
+            if below and path.startswith(below):
+                continue
+            row = self._store.row(path)
+            yield row
+            if needs_children(row):
+                below = path
+                yield from self._store.rows(path[:-1], after=path)
