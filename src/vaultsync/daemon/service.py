@@ -161,7 +161,7 @@ class Service:
                 engine = self._open(stack, self._delete_quiet())
             except (AnotherInstance, MachineRefused):
                 raise
-            except (SignIn, Retry, Fatal) as error:
+            except VaultsyncError as error:
                 self._report(error)
                 self._stopping.wait(CONNECT_AGAIN)
                 return
@@ -172,8 +172,10 @@ class Service:
             watched = False
             while not self._stopping.is_set():
                 if self._rules.reload():
+                    log.info("the ignore rules have changed")
                     watching.close()
                     watched = False
+                    engine.request_sync()
                 watched = watched or self._watch(engine, watching)
                 engine.turn(min(PATIENCE, alive))
                 notify.watchdog()
@@ -354,6 +356,8 @@ class Service:
 
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path."""
+        if self._engine is None:
+            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
         waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
         with self._reader() as store:
             return answers.why(store, path, self._rules.rule(path), waiting)
