@@ -191,7 +191,8 @@ def session_expires(world: World) -> str:
     time.sleep(max(0.0, expiry + 1 - time.time()))
     bucket, key = world.cloud.cloud.bucket, _key_of(world, _LETTER)
     code = _refusal(lambda s3: s3.get_object(Bucket=bucket, Key=key), world.s3(world.lease))
-    _expect("Expired" in code, f"S3 answered {code or 'data'} to the old credentials")
+    gone = code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
+    _expect(gone, f"S3 answered {code or 'data'} to the old credentials")
     (world.laptop.folder / "documents/after the session.txt").write_text("still here\n")
     _same(world)
     return f"{code} for the old ones after {LIFETIME} s"
