@@ -14,6 +14,7 @@ from botocore.config import Config
 from pycognito import AWSSRP
 from pytest_socket import socket_allow_hosts
 
+import tests.profiles  # noqa: F401 - how much Hypothesis tries
 from tests.guards import FOREIGN, conditional_writes  # noqa: F401 - a fixture for all tests
 from tests.s3 import foreign, moto_url  # noqa: F401 - fixtures
 from vaultsync.cloud.local import LocalCloud
