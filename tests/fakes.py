@@ -221,9 +221,9 @@ class MemorySide:
         entry = staged.entry
         self._put(path, staged.data, entry.mtime_ns or 0, entry.mode or 0o644, ops)
         self._made[staged.op] = self.files[path].tag
-        self.fault("after commit", path)
         now = self._file(path, fully=True)
         assert now is not None
+        self.fault("after commit", path)
         return MemoryCommitted(replace(now, stamp=None))
 
     def discard(self, token: str) -> None:

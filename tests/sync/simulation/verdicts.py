@@ -1,0 +1,182 @@
+"""What must hold during a run and at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.sync.simulation.folder import digest
+from vaultsync.core import names
+from vaultsync.core.model import Kind
+from vaultsync.core.plan import executable
+
+if TYPE_CHECKING:
+    from tests.sync.simulation.device import Device
+    from tests.sync.simulation.people import Deed
+    from tests.sync.simulation.world import World
+    from vaultsync.core.model import Row
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+
+
+class Verdicts:
+    """Judges a world.
+
+    Args:
+        world: The world.
+        leave: Names of rules that are not judged.
+    """
+
+    def __init__(self, world: World, leave: frozenset[str]) -> None:
+        self.world = world
+        self.leave = leave
+
+    def broken(self, rule: str, detail: str) -> None:
+        if rule not in self.leave:
+            raise Broken(rule, detail)
+
+    # During the run
+
+    def saved(self, device: Device, row: object) -> None:
+        """A base was once true on both sides."""
+        self._base_was_true(device, row)  # type: ignore[arg-type]
+
+    def _base_was_true(self, device: Device, row: Row) -> None:
+        base = row.base
+        if base is None or base.kind is not Kind.FILE:
+            return
+        seen_here = self.world.shown[device.name].get(row.path, set())
+        seen_there = self.world.cloud.ever.get(row.path, set())
+        if base.sha256 not in seen_here:
+            self.broken("base", f"{device.name} {row.path}: never shown here: {base}")
+        if base.sha256 not in seen_there:
+            self.broken("base", f"{device.name} {row.path}: never shown in the vault: {base}")
+
+    # At the end
+
+    def unequal(self) -> str:
+        """How the replicas and the vault differ; empty when they are equal.
+
+        With "clash" left out, names that the vault holds both as a file and as a folder do not
+        count: people have to part those.
+        """
+        vault = self.world.cloud.tree()
+        there = {path: data for path, data in vault.items() if not path.endswith("/")}
+        apart: set[str] = set()
+        if "clash" in self.leave:
+            apart = {path for path in there if any(key.startswith(path + "/") for key in vault)}
+        there = {path: data for path, data in there.items() if not _within(path, apart)}
+        for device in self.world.devices:
+            files = {
+                path: version.data
+                for path, version in device.folder.files.items()
+                if not _within(path, apart)
+            }
+            if files != there:
+                return f"{device.name}: {_difference(files, there)}"
+        return ""
+
+    def judge(self) -> None:
+        """Everything that must be true once the world has come to rest."""
+        self._lost()
+        self._conflicts()
+        self._wanted()
+        self._untouched()
+        self._executable()
+        self._folders()
+
+    def _lost(self) -> None:
+        """1. No version that a person saved is lost."""
+        kept = set(self.world.cloud.kept)
+        for device in self.world.devices:
+            kept |= device.folder.bins()
+            kept |= {version.data for version in device.folder.files.values()}
+        wanted = {data for data, count in self.world.book.wanted.items() if count > 0}
+        if wanted - kept:
+            self.broken("lost", f"{sorted(wanted - kept)}")
+
+    def _conflicts(self) -> None:
+        """4. One writer, or writers who keep apart, never get a conflict copy."""
+        if not self.world.scenario.apart:
+            return
+        for device in self.world.devices:
+            for path in device.folder.files:
+                if names.is_conflict(path):
+                    self.broken("conflict", f"{device.name}: {path}")
+        made = self.world.conflicts
+        if made:
+            self.broken("conflict", f"for a while: {made}")
+
+    def _wanted(self) -> None:
+        """5. Where people keep apart, the end is exactly what they wanted."""
+        if not self.world.scenario.apart:
+            return
+        vault = self.world.cloud.tree()
+        there = {path: data for path, data in vault.items() if not path.endswith("/")}
+        if there != self.world.book.intended:
+            self.broken("wanted", _difference(there, self.world.book.intended))
+
+    def _untouched(self) -> None:
+        """5. What nobody touched after it was saved is live."""
+        live: dict[str, set[bytes]] = {}
+        for path, data in self.world.cloud.tree().items():
+            live.setdefault(names.original_name(path), set()).add(data)
+        deeds = self.world.book.deeds
+        for index, deed in enumerate(deeds):
+            if deed.data is None or not deed.fresh or not deed.data:
+                continue
+            if any(_touches(later, deed) for later in deeds[index + 1 :]):
+                continue
+            if deed.data not in live.get(names.original_name(deed.path), set()):
+                self.broken("untouched", f"{deed}")
+
+    def _executable(self) -> None:
+        """The executable bit is the same everywhere."""
+        if self.world.scenario.foreign:
+            return
+        first = self.world.devices[0]
+        for device in self.world.devices:
+            for path, version in sorted(device.folder.files.items()):
+                here = executable(version.mode)
+                if here != executable(first.folder.files[path].mode):
+                    self.broken("mode", f"{device.name} and {first.name}: {path}")
+                if self.world.scenario.apart and here != self.world.book.executable.get(path):
+                    self.broken("mode", f"{device.name}: {path} is not as wanted")
+
+    def _folders(self) -> None:
+        """Empty directories are the same everywhere."""
+        first = self.world.devices[0].folder.tree()
+        for device in self.world.devices[1:]:
+            here = device.folder.tree()
+            if here.keys() != first.keys():
+                self.broken(
+                    "folders",
+                    f"{device.name}: {sorted(here.keys() - first.keys())} too many,"
+                    f" {sorted(first.keys() - here.keys())} missing",
+                )
+
+
+def _within(path: str, tops: set[str]) -> bool:
+    return any(path == top or path.startswith(top + "/") for top in tops)
+
+
+def _touches(later: Deed, deed: Deed) -> bool:
+    one, other = later.path, deed.path
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _difference(here: dict[str, bytes], there: dict[str, bytes]) -> str:
+    paths = sorted(here.keys() | there.keys())
+    return ", ".join(
+        f"{path}: {here.get(path)!r} instead of {there.get(path)!r}"
+        for path in paths
+        if here.get(path) != there.get(path)
+    )
+
+
+__all__ = ["Broken", "Verdicts", "digest"]
