@@ -166,7 +166,7 @@ class MemorySide:
     def tree(self) -> dict[str, bytes]:
         """All files; with a local side's or a marked directory as an empty value of its path."""
         found = {path: version.data for path, version in self.files.items()}
-        return {**found, **{path: b"" for path in self._all_directories()}}
+        return {**found, **dict.fromkeys(self._all_directories(), b"")}
 
     # Side
 

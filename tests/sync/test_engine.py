@@ -6,8 +6,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.fakes import FakeClock, Faults, MemorySide, SeededPool
 
+from tests.fakes import FakeClock, Faults, MemorySide, SeededPool
 from vaultsync.core import names
 from vaultsync.state.store import Store
 from vaultsync.sync.engine import Engine
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Device:
     """A local side with its engine and database, on a vault."""
 
-    def __init__(self, vault: MemorySide, folder: Path, seed: int = 0, name: str = "laptop") -> None:
+    def __init__(
+        self, vault: MemorySide, folder: Path, seed: int = 0, name: str = "laptop"
+    ) -> None:
         self.clock = vault.clock
         self.vault = vault
         self.name = name

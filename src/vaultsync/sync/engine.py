@@ -484,5 +484,5 @@ def _unexpected(path: str, error: object) -> Blocked:
     log.error("unexpected error at %r", path, exc_info=trace)
     return Blocked(
         f"Something unexpected happened ({type(error).__name__}).",
-        "It will be tried again; `vaultsync logs` has the details.",
+        "It will be tried again; the log of the daemon has the details.",
     )
