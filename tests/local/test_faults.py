@@ -144,8 +144,12 @@ def test_really_full_disk(tmp_path: Path) -> None:
         world = DiskWorld(root)
         world.put_behind("f", b"old")
         old = look(world, "f")
+        content = BytesContent(b"x" * (700 << 10))
+        # Another program fills the disk while the file is on its way.
+        content.on_chunk = lambda: (root / ".vaultsync/filler").write_bytes(b"y" * (400 << 10))
         with pytest.raises(Blocked, match="the disk is full"):
-            world.disk.stage("f", BytesContent(b"x" * (2 << 20)), "op")
+            world.disk.stage("f", content, "op")
+        (root / ".vaultsync/filler").unlink()
         assert hidden(root, "staging") == []
         assert look(world, "f") == old
         world.disk.commit(world.disk.stage("f", BytesContent(b"new"), "op-2"), old)

@@ -15,6 +15,7 @@ from vaultsync.local.faults import translate, translated
 from vaultsync.local.files import SystemFiles
 from vaultsync.local.folder import Folder, ParentMissing, Place
 from vaultsync.local.identity import Match, compare
+from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
 from vaultsync.local.swap import Swap
 from vaultsync.local.trash import Trash
@@ -39,6 +40,7 @@ class Disk:
         ignored: Whether to leave a path alone; directories end with `/`.
         marker: What `bind` returned at the first start; None before that.
         files: The port to the system.
+        kept_free: Bytes of the disk that stay free whatever arrives, from its size.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Disk:
         ignored: Callable[[str], bool],
         marker: str | None = None,
         files: Files | None = None,
+        kept_free: Callable[[int], int] = kept_free,
     ) -> None:
         self._files = files or SystemFiles()
         self._folder = Folder(root, self._files, marker)
@@ -56,7 +59,8 @@ class Disk:
         self._clock = clock
         self._ignored = ignored
         self._trash = Trash(self._folder, clock)
-        self._swap = Swap(self._folder, self._trash, device, clock)
+        room = Room(self._files, kept_free)
+        self._swap = Swap(self._folder, self._trash, device, clock, room)
 
     def bind(self) -> str:
         """Make the folder usable and return its marker, to be kept and given to the constructor.

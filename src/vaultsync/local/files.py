@@ -168,6 +168,10 @@ class Files(Protocol):
         """Set the modification time of a symbolic link itself."""
         ...
 
+    def space(self, directory: int) -> tuple[int, int]:
+        """Bytes of the file system in all, and those that its users may still fill."""
+        ...
+
     def writable(self, directory: int) -> bool:
         """Whether names can be made in a directory."""
         ...
@@ -319,6 +323,11 @@ class SystemFiles:
     def utime_link(self, directory: int, name: str, mtime_ns: int) -> None:
         """Set a link's own modification time."""
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+    def space(self, directory: int) -> tuple[int, int]:
+        """Bytes in all, and those that are left."""
+        found = os.statvfs(directory)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     def writable(self, directory: int) -> bool:
         """Whether names can be made in a directory."""

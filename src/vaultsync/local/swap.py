@@ -41,10 +41,11 @@ from vaultsync.local.staged import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from vaultsync.core.ports import Clock, Content, Staged
     from vaultsync.local.files import Files, Node
+    from vaultsync.local.room import Room
     from vaultsync.local.trash import Trash
 
 _PATH_MAX = 4096
@@ -61,31 +62,39 @@ class Swap:
         trash: Where replaced versions go.
         device: This device's name, for conflict copies.
         clock: For the time in their names.
+        room: How full the disk may get.
     """
 
-    def __init__(self, folder: Folder, trash: Trash, device: str, clock: Clock) -> None:
+    def __init__(self, folder: Folder, trash: Trash, device: str, clock: Clock, room: Room) -> None:
         self._folder = folder
         self._files: Files = folder.files
         self._trash = trash
         self._device = device
         self._clock = clock
+        self._room = room
 
     def stage(self, path: str, content: Content, op: str) -> LocalStaged:
         """Write the bytes of `content` to the staging folder, durably.
 
         Raises:
             Retry: When size or digest are not what `content` says of itself.
-            Blocked: When the disk is full or cannot be written. Nothing stays behind.
+            Blocked: When the disk is full, would be too full afterwards, or cannot be written.
+                Nothing stays behind.
         """
         name = staged_name(op)
-        with self._folder.control(STAGING) as staging, translated(path):
+        size = content.entry.size
+        with (
+            self._folder.control(STAGING) as staging,
+            translated(path),
+            self._room.taken(staging, size, path) as written,
+        ):
             with suppress(FileNotFoundError):
                 self._files.unlink(staging, name)
             try:
                 if content.entry.kind is Kind.LINK:
                     digest, size = self._stage_link(staging, name, content)
                 else:
-                    digest, size = self._stage_file(staging, name, content)
+                    digest, size = self._stage_file(staging, name, content, written)
                 _require_intact(path, content.entry, digest, size)
                 node = self._files.stat(staging, name)
             except BaseException:
@@ -217,7 +226,9 @@ class Swap:
         self._flush(place.directory)
         return None
 
-    def _stage_file(self, staging: int, name: str, content: Content) -> tuple[str, int]:
+    def _stage_file(
+        self, staging: int, name: str, content: Content, written: Callable[[int], None]
+    ) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
         descriptor = self._files.create(staging, name)
         try:
@@ -225,6 +236,7 @@ class Swap:
                 digest.update(chunk)
                 size += len(chunk)
                 self._files.write(descriptor, chunk)
+                written(len(chunk))
             entry = content.entry
             wanted = 0o666 if entry.mode is None else entry.mode & 0o777
             self._files.chmod(descriptor, wanted & ~self._files.umask())
