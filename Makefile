@@ -1,6 +1,6 @@
 # Short names for the scripts that do the work.
 
-.PHONY: help check lint test format demo changelog clean
+.PHONY: help check lint test format man demo changelog clean
 
 help:  ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -19,6 +19,10 @@ format:  ## Let ruff order the code
 	tools/environment dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+man:  ## Write the manual pages anew
+	tools/environment dev
+	.venv/bin/python tools/man.py
 
 demo:  ## Show vaultsync at work against a cloud on this machine
 	./demo
