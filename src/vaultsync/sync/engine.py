@@ -285,6 +285,9 @@ class Engine:
             return
         error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
         unknown = isinstance(error, Retry) and error.unknown_outcome
+        if isinstance(error, Stale) and task.operation is not None:
+            # A refusal may answer the second delivery of a request whose first one was carried out.
+            unknown = task.operation.verb is Verb.PUSH
         if task.stage is Stage.RECOVER or (task.stage is Stage.COMMIT and unknown):
             self._ask_again(task, error)
             return
