@@ -165,6 +165,8 @@ def _meet(row: Row, local: Entry, remote: Entry, how: str) -> Action:
     equal = contents_equal(local, remote)
     if equal is None:
         return Action(Verb.INSPECT, row, f"{how}; are the two versions equal?")
+    if equal and remote.mode is not None and executable(remote.mode) != executable(local.mode):
+        return Action(Verb.APPLY_LOCAL, row, f"{how} with the same content; the vault's mode wins")
     if equal:
         return Action(Verb.ADOPT, row, f"{how} with the same content")
     return Action(Verb.CONFLICT, row, f"{how} with different content; both are kept")
