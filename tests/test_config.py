@@ -209,3 +209,19 @@ def test_a_broken_file_is_not_overwritten(file: Path) -> None:
     with pytest.raises(Misconfigured):
         save(file, "home", {"auth.username": "x"})
     assert file.read_text() == "[profile.home\n"
+
+
+@pytest.mark.parametrize(("text", "allowed"), [("true", True), ("false", False)])
+def test_a_switch_is_true_or_false(file: Path, text: str, allowed: bool) -> None:
+    assert load(file).profile("home").safety.allow_unconditional is False
+    variable = {"VAULTSYNC_SAFETY_ALLOW_UNCONDITIONAL": text}
+    assert load(file, variable).profile("home").safety.allow_unconditional is allowed
+    file.write_text(GOOD + f"\n[profile.home.safety]\nallow_unconditional = {text}\n")
+    assert load(file).profile("home").safety.allow_unconditional is allowed
+
+
+@pytest.mark.parametrize("text", ["yes", "1", "True"])
+def test_a_switch_is_nothing_else(file: Path, text: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(file, {"VAULTSYNC_SAFETY_ALLOW_UNCONDITIONAL": text})
+    assert "true or false" in caught.value.hint

@@ -127,6 +127,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Safety:
+    """Which guards are off.
+
+    Attributes:
+        allow_unconditional: Write to a server that ignores If-Match, where a change that another
+            program makes at the same moment is lost without a trace. Without it, such a vault is
+            only read.
+    """
+
+    allow_unconditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What is logged.
 
@@ -159,6 +172,7 @@ class Profile:
         auth: Who signs in.
         device: This machine.
         limits: How much is done at a time.
+        safety: Which guards are off.
         log: What is logged.
         origins: Where each setting came from, by dotted name such as `folder.path`.
     """
@@ -169,6 +183,7 @@ class Profile:
     auth: Auth = field(default_factory=Auth)
     device: Device = field(default_factory=Device)
     limits: Limits = field(default_factory=Limits)
+    safety: Safety = field(default_factory=Safety)
     log: Log = field(default_factory=Log)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
@@ -203,6 +218,7 @@ TABLES: Mapping[str, type] = MappingProxyType(
         "auth": Auth,
         "device": Device,
         "limits": Limits,
+        "safety": Safety,
         "log": Log,
     }
 )
@@ -402,6 +418,8 @@ class _Setting:
         """An environment variable's text as a TOML value; a list has one item a line."""
         if get_origin(self.kind) is tuple:
             return [line for line in text.splitlines() if line.strip()]
+        if self.kind is bool:
+            return {"true": True, "false": False}.get(text, text)
         if self.kind not in (int, float):
             return text
         try:
@@ -428,6 +446,8 @@ class _Setting:
         if get_origin(self.kind) is tuple:
             texts = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
             return "" if texts else "a list of texts"
+        if self.kind is bool:
+            return "" if isinstance(value, bool) else "true or false"
         if self.kind in (str, Path):
             wanted = "a text in quotes" if self.kind is str else "the path of a folder"
             empty = (self.required or self.kind is Path) and not str(value)

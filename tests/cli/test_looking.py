@@ -55,6 +55,14 @@ def test_status_as_json(program: Program, vault: PlainVault) -> None:
     assert told["result"]["folder"] == str(program.folder)
 
 
+def test_status_tells_what_is_not_as_it_should_be(program: Program, vault: PlainVault) -> None:
+    vault.now = Status(State.IDLE, warnings=("The bucket keeps no versions.", "Too few watches."))
+    said = program("status")
+    assert "Warning    The bucket keeps no versions." in said.out
+    assert "Warning    Too few watches." in said.out
+    assert program("status", "--json").json["result"]["warnings"] == [*vault.now.warnings]
+
+
 @pytest.mark.parametrize("order", [("--json", "status"), ("status", "--json")])
 def test_global_options_stand_on_either_side(
     program: Program, vault: PlainVault, order: tuple[str, ...]

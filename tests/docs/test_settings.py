@@ -44,12 +44,20 @@ def settings() -> dict[str, object]:
     }
 
 
+def printed(default: object) -> str:
+    """A default as the page shows it."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "empty" if default in ("", ()) else str(default)
+
+
 def test_every_setting_is_listed_with_its_default() -> None:
     assert listed().keys() == settings().keys()
     for name, default in settings().items():
         if default is not MISSING:
-            shown = f"{default:g}" if isinstance(default, float) else str(default or "empty")
-            assert listed()[name] == ("empty" if default in ("", ()) else shown), name
+            assert listed()[name] == printed(default), name
 
 
 def texts() -> list[Path]:

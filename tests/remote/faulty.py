@@ -49,6 +49,8 @@ class FaultyProxy:
         seen: Method, target and headers (names in lower case) of each request.
         page: What `page` answers with.
         hold: Where faulty answers wait for one another.
+        deaf: Methods with a part of the target: such requests lose their conditions on the way,
+            as on a server that ignores them.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -56,6 +58,7 @@ class FaultyProxy:
         self.faults: list[Fault] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.page = b""
+        self.deaf: list[tuple[str, str]] = []
         self.hold: threading.Barrier | None = None
         self.ended = threading.Event()
         self._lock = threading.Lock()
@@ -121,8 +124,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes, fault: Fault) -> None:
         upstream = http.client.HTTPConnection(self.owner.upstream)
+        given = dict(self.headers.items())
+        if any(self.command == how and where in self.path for how, where in self.owner.deaf):
+            given = {name: value for name, value in given.items() if "-match" not in name.lower()}
         with foreign_writer():
-            upstream.request(self.command, self.path, body or None, dict(self.headers.items()))
+            upstream.request(self.command, self.path, body or None, given)
         response = upstream.getresponse()
         content = response.read()
         headers = dict(response.getheaders())

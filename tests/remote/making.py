@@ -9,11 +9,14 @@ from vaultsync.core.errors import Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
+from vaultsync.remote.conditions import Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from botocore.credentials import Credentials
+
+    from vaultsync.remote.conditions import Conditions
 
 PREFIX = "private/eu-1:2-3/"
 MTIME = 1_700_000_000_123_456_789
@@ -76,10 +79,18 @@ class Making:
         return made
 
     def side(
-        self, prefix: str = PREFIX, ignored: Callable[[str], bool] | None = None, **options: Any
+        self,
+        prefix: str = PREFIX,
+        ignored: Callable[[str], bool] | None = None,
+        *,
+        known: Conditions | None = None,
+        regardless: bool = False,
+        **options: Any,
     ) -> Bucket:
         nothing: Callable[[str], bool] = lambda _path: False  # noqa: E731
-        made = Bucket(self.transport(**options), prefix, "laptop é", ignored or nothing)
+        transport = self.transport(**options)
+        permit = None if known is None else Permit(transport, prefix, known, regardless=regardless)
+        made = Bucket(transport, prefix, "laptop é", ignored or nothing, permit)
         self._made.append(made)
         return made
 

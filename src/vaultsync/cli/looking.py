@@ -75,6 +75,8 @@ def describe(found: Status, profile: Profile) -> Iterator[str]:
     yield click.style(sentence, fg=_COLOURS.get(found.state, "yellow"), bold=True)
     if found.reason:
         yield f"{printable(found.reason)} {printable(found.hint)}".rstrip()
+    for warning in found.warnings:
+        yield click.style("Warning", fg="yellow") + f"    {printable(warning)}"
     yield f"Folder     {printable(str(profile.folder.path))}"
     yield f"Files      {found.files:,} ({amount(found.bytes)})"
     for label, count in (("Waiting", found.pending), ("Blocked", found.blocked)):

@@ -276,6 +276,7 @@ class Status:
         scanned_at: When the last full local scan ended, seconds since the epoch.
         polled_at: When the last remote poll ended.
         requests: Requests sent since the start, by kind.
+        warnings: What is not as it should be although everything goes on, a sentence or two each.
     """
 
     state: State
@@ -291,3 +292,4 @@ class Status:
     scanned_at: float | None = None
     polled_at: float | None = None
     requests: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

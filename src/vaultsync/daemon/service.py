@@ -7,13 +7,14 @@ import secrets
 import signal
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
 from vaultsync.core.errors import (
     AnotherInstance,
+    Blocked,
     Fatal,
     MachineRefused,
     Retry,
@@ -26,6 +27,7 @@ from vaultsync.daemon import account, answers, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import Rules
+from vaultsync.daemon.trust import Trust
 from vaultsync.local.disk import Disk
 from vaultsync.local.watch import FolderWatcher
 from vaultsync.remote.boto import BotoTransport
@@ -87,6 +89,7 @@ class Service:
         self._engine: Engine | None = None
         self._bucket: Bucket | None = None
         self._session: Session | None = None
+        self._trust: Trust | None = None
         self._rules = Rules(profile.folder.path, profile.folder.ignore)
         self._trouble: VaultsyncError | None = None
         self._paused = False
@@ -136,6 +139,7 @@ class Service:
             ticket = engine.request_sync()
             while not (engine.at_rest and engine.served >= ticket):
                 engine.turn(max(0.0, min(1.0, ends - time.monotonic())))
+                self._keep_trust()
                 self._raise_trouble(engine)
                 if self._stopping.is_set():
                     raise KeyboardInterrupt
@@ -178,6 +182,7 @@ class Service:
                     engine.request_sync()
                 watched = watched or self._watch(engine, watching)
                 engine.turn(min(PATIENCE, alive))
+                self._keep_trust()
                 notify.watchdog()
                 self._tell(engine.status)
             self._wind_up(engine)
@@ -243,7 +248,13 @@ class Service:
             session.renew,
             connections=profile.limits.transfers + 8,
         )
-        return Bucket(transport, prefix, profile.device.name, self._rules)
+        self._trust = Trust(store, profile, transport, prefix)
+        return Bucket(transport, prefix, profile.device.name, self._rules, self._trust.permit)
+
+    def _keep_trust(self) -> None:
+        if self._trust is not None:
+            with suppress(Blocked):  # a full disk: the next turn tries again
+                self._trust.keep()
 
     def _hold(self, stack: ExitStack) -> None:
         what = f"the profile '{self._profile.name}'"
@@ -333,6 +344,7 @@ class Service:
             pending=0 if engine.at_rest else pending,
             conflicts=conflicts,
             requests=bucket.requests,
+            warnings=self._warnings(),
         )
 
     def waiting(self, limit: int = 1000) -> list[Waiting]:
@@ -416,6 +428,10 @@ class Service:
         engine = self._engine
         if engine is not None:
             tell(engine)
+
+    def _warnings(self) -> tuple[str, ...]:
+        """What is not as it should be, although everything goes on."""
+        return () if self._trust is None else self._trust.warnings()
 
     def _status_before(self) -> Status:
         trouble = self._trouble

@@ -48,6 +48,7 @@ def status_to_json(status: Status) -> dict[str, Any]:
         ],
         "scanned_at": _text(status.scanned_at),
         "polled_at": _text(status.polled_at),
+        "warnings": list(status.warnings),
     }
 
 
@@ -65,6 +66,7 @@ def status_from_json(told: dict[str, Any]) -> Status:
             ),
             "scanned_at": _seconds(told["scanned_at"]),
             "polled_at": _seconds(told["polled_at"]),
+            "warnings": tuple(told.get("warnings", ())),
         }
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vaultsync.core.ports import Content, Staged
     from vaultsync.remote.client import Part, Transport, Written
+    from vaultsync.remote.conditions import Permit
 
 WHOLE = 1 << 20
 """Content up to this many bytes is read with the request that opens it."""
@@ -54,16 +55,23 @@ class Bucket:
         prefix: What every key starts with; empty, or ending with `/`.
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
+        permit: Whether the vault may be written to; None when that is beyond doubt.
     """
 
     def __init__(
-        self, transport: Transport, prefix: str, device: str, ignored: Callable[[str], bool]
+        self,
+        transport: Transport,
+        prefix: str,
+        device: str,
+        ignored: Callable[[str], bool],
+        permit: Permit | None = None,
     ) -> None:
         self._transport = transport
         self._prefix = prefix
         self._device = device
         self._listing = Listing(transport, prefix, ignored)
         self._uploader = Uploader(transport, prefix)
+        self._permit = permit
 
     @property
     def requests(self) -> dict[str, int]:
@@ -127,6 +135,7 @@ class Bucket:
         problem = remote_problem(path, self._prefix)
         if problem is not None:
             raise Blocked(f"'{path}' cannot be a key: {problem}.", "Rename it.")
+        self._require_permit()
         return self._uploader.stage(path, content, Authorship(op, parents, self._device))
 
     def commit(self, staged: Staged, expected: Entry | None) -> Shown:
@@ -157,6 +166,7 @@ class Bucket:
         """Put a directory's marker, unless it has one."""
         if self._listing.holds(path.removesuffix("/")):
             raise Blocked(f"A file is where the folder '{path}' should be.", "Rename one of them.")
+        self._require_permit()
         # Stale means that there is one: exactly what was wanted.
         with contextlib.suppress(Stale):
             self._put_nothing(path, ABSENT, {}, {"Content-Type": "application/x-directory"})
@@ -164,6 +174,8 @@ class Bucket:
 
     def delete(self, path: str, expected: Entry) -> None:
         """Delete one version; of a directory, its marker only."""
+        if self._permit is not None:
+            self._permit.to_delete()
         if expected.kind is Kind.DIR:
             if expected.tag == MARKER:
                 self._delete_marker(path)
@@ -184,6 +196,7 @@ class Bucket:
         """
         if expected.kind is Kind.DIR:
             return expected
+        self._require_permit()
         head = self._head(path)
         if head is None or head.etag != expected.tag:
             raise Stale(f"'{path}' is not what it was.")
@@ -205,6 +218,10 @@ class Bucket:
     def check(self) -> None:
         """List one key of the prefix; whatever is wrong with the vault shows in that."""
         self._transport.list_page(self._prefix, limit=1)
+
+    def _require_permit(self) -> None:
+        if self._permit is not None:
+            self._permit.to_write()
 
     def _head(self, path: str) -> Head | None:
         key = self._prefix + path
