@@ -146,7 +146,7 @@ def test_really_full_disk(tmp_path: Path) -> None:
         old = look(world, "f")
         content = BytesContent(b"x" * (700 << 10))
         # Another program fills the disk while the file is on its way.
-        content.on_chunk = lambda: (root / ".vaultsync/filler").write_bytes(b"y" * (400 << 10))
+        content.on_chunk = lambda: _fill(root / ".vaultsync/filler")
         with pytest.raises(Blocked, match="the disk is full"):
             world.disk.stage("f", content, "op")
         (root / ".vaultsync/filler").unlink()
@@ -156,3 +156,7 @@ def test_really_full_disk(tmp_path: Path) -> None:
         assert shown(root) == {"f": b"new"}
     finally:
         subprocess.run(["umount", str(root)], check=True)
+
+
+def _fill(file: Path) -> None:
+    file.write_bytes(b"y" * (400 << 10))

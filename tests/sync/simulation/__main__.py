@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first one")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--leave", default="", help="rules not to judge, by commas")
+    parser.add_argument("--leave", default="clash", help="rules not to judge, by commas")
     parser.add_argument("--trace", type=int, default=60, help="lines of a broken run's trace")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first broken run")
     return parser.parse_args()
@@ -54,9 +54,7 @@ def _setting(text: str) -> tuple[str, Any]:
     return name, value in ("1", "True", "true") if kind is bool else kind(value)
 
 
-def _play(
-    seed: int, leave: frozenset[str], changes: dict[str, Any], whole: int
-) -> Outcome | str:
+def _play(seed: int, leave: frozenset[str], changes: dict[str, Any], whole: int) -> Outcome | str:
     try:
         outcome = run(seed, leave, **changes)
     except Exception as error:  # noqa: BLE001 - whatever it is, the seed must be named

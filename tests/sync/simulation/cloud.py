@@ -90,7 +90,9 @@ class Cloud:
     def deliver(self) -> None:
         """Let what is due arrive."""
         now = self.world.clock.time
-        for late in sorted((late for late in self.late if late.due <= now), key=lambda l: l.due):
+        for late in sorted(
+            (late for late in self.late if late.due <= now), key=lambda late: late.due
+        ):
             self.late.remove(late)
             self.arrive(late)
 
@@ -232,9 +234,7 @@ class Client:
     ) -> Written:
         assert hashlib.sha256(body).digest() == digest
         what = f"put {key[len(PREFIX) :]} {body!r} if {condition.etag}"
-        return self._write(
-            what, lambda: self._cloud.write(key, body, condition, metadata, headers)
-        )
+        return self._write(what, lambda: self._cloud.write(key, body, condition, metadata, headers))
 
     def delete(self, key: str, etag: str) -> None:
         what = f"delete {key[len(PREFIX) :]} if {etag}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.sync.simulation.world import World
+    from vaultsync.core.model import Row
 
 POLL = 20.0
 RESCAN = 200.0
@@ -137,7 +138,7 @@ class Device:
             else:
                 self.engine.turn(0)
         except Crash as crash:
-            assert crash.device is self
+            assert crash.device is self  # noqa: PT017 - another device's crash is a fault of ours
             self.die()
 
     def task(self) -> None:
@@ -175,8 +176,24 @@ class Device:
         self._ops += 1
         return f"{self.name}-{self._ops}"
 
-    def _saved(self, row: object) -> None:
+    def _saved(self, row: Row) -> None:
+        if not row.path.endswith("/"):
+            self.world.note(self.name, f"writes down {_words(row)}")
         self.world.verdicts.saved(self, row)
+
+
+def _words(row: Row) -> str:
+    """A row in short: its three trees and its marks."""
+    local, base, remote = row.local, row.base, row.remote
+    here = f"{row.local_absence}" if local is None else f"{local.tag} {(local.sha256 or '?')[:4]}"
+    agreed = "none" if base is None else f"{base.local_tag}={base.remote_tag[:4]} {base.sha256[:4]}"
+    there = (
+        f"{row.remote_absence}"
+        if remote is None
+        else f"{remote.tag[:4]} {(remote.sha256 or '?')[:4]} {','.join(remote.ops)}"
+    )
+    marks = f"{' GONE' if row.local_gone else ''} {' '.join(row.intents)}"
+    return f"{row.path}: [{here}] base [{agreed}] vault [{there}]{marks}"
 
 
 def _nothing(_path: str) -> bool:

@@ -11,6 +11,7 @@ from vaultsync.core import names
 
 if TYPE_CHECKING:
     from tests.sync.simulation.device import Device
+    from tests.sync.simulation.folder import MemoryFolder
     from tests.sync.simulation.world import World
 
 NAMES = ("a", "b", "c", "d/a", "d/b", "e/f/g", "e/h")
@@ -206,7 +207,7 @@ class Person:
     # Inside
 
     @property
-    def folder(self):  # type: ignore[no-untyped-def]
+    def folder(self) -> MemoryFolder:
         return self.device.folder
 
     @property

@@ -31,8 +31,7 @@ class Scenario:
         parts: Everything but the smallest content goes in parts.
         kinds: Files become directories and back.
         folders: People make, remove and rename directories.
-        twice: A request may be delivered twice.
-        late_answers: The answer to the second delivery may be the one that is seen.
+        twice: A request may be delivered twice, the answer to the second delivery being seen.
         deaf: Odds that the watcher misses a change.
         edits: Odds of a person's action, per step.
         settle: Seconds within which all must be equal once nothing can arrive late any more.
@@ -56,7 +55,6 @@ class Scenario:
     kinds: bool = False
     folders: bool = True
     twice: bool = True
-    late_answers: bool = True
     deaf: float = 0.1
     edits: float = 0.2
     settle: float = 900.0
@@ -87,7 +85,13 @@ def draw(seed: int, changes: dict[str, Any]) -> Scenario:
         deaf=chance.choice((0.0, 0.1, 0.5)),
         edits=chance.choice((0.05, 0.15, 0.4)),
     )
-    return replace(scenario, **changes)
+    chosen = replace(scenario, **changes)
+    if chosen.parts and "checksums" not in changes:
+        # Such a server cannot tell whose an object in parts is.
+        chosen = replace(chosen, checksums=True)
+    if chosen.apart:  # strangers and lost databases would make the end uncertain
+        chosen = replace(chosen, foreign=False, forget=False)
+    return chosen
 
 
 def described(scenario: Scenario) -> str:

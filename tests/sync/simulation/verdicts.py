@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.sync.simulation.folder import digest
 from vaultsync.core import names
 from vaultsync.core.model import Kind
 from vaultsync.core.plan import executable
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from vaultsync.core.model import Row
 
 
-class Broken(AssertionError):
+class Broken(BaseException):
     """A promise was not kept."""
 
     def __init__(self, rule: str, detail: str) -> None:
@@ -42,11 +41,13 @@ class Verdicts:
 
     # During the run
 
-    def saved(self, device: Device, row: object) -> None:
-        """A base was once true on both sides."""
-        self._base_was_true(device, row)  # type: ignore[arg-type]
+    def copied(self, device: Device, path: str) -> None:
+        """4. One writer, or writers who keep apart, never get a conflict copy."""
+        if self.world.scenario.apart:
+            self.broken("conflict", f"{device.name}: {path}")
 
-    def _base_was_true(self, device: Device, row: Row) -> None:
+    def saved(self, device: Device, row: Row) -> None:
+        """6. A base was once true on both sides."""
         base = row.base
         if base is None or base.kind is not Kind.FILE:
             return
@@ -84,7 +85,6 @@ class Verdicts:
     def judge(self) -> None:
         """Everything that must be true once the world has come to rest."""
         self._lost()
-        self._conflicts()
         self._wanted()
         self._untouched()
         self._executable()
@@ -99,18 +99,6 @@ class Verdicts:
         wanted = {data for data, count in self.world.book.wanted.items() if count > 0}
         if wanted - kept:
             self.broken("lost", f"{sorted(wanted - kept)}")
-
-    def _conflicts(self) -> None:
-        """4. One writer, or writers who keep apart, never get a conflict copy."""
-        if not self.world.scenario.apart:
-            return
-        for device in self.world.devices:
-            for path in device.folder.files:
-                if names.is_conflict(path):
-                    self.broken("conflict", f"{device.name}: {path}")
-        made = self.world.conflicts
-        if made:
-            self.broken("conflict", f"for a while: {made}")
 
     def _wanted(self) -> None:
         """5. Where people keep apart, the end is exactly what they wanted."""
@@ -177,6 +165,3 @@ def _difference(here: dict[str, bytes], there: dict[str, bytes]) -> str:
         for path in paths
         if here.get(path) != there.get(path)
     )
-
-
-__all__ = ["Broken", "Verdicts", "digest"]

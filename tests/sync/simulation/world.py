@@ -67,6 +67,7 @@ class World:
         if names.is_conflict(path) and path not in self.conflicts:
             self.conflicts.append(path)
             self.note(device.name, f"shows {path}")
+            self.verdicts.copied(device, path)
 
     # Boundaries
 

@@ -1,0 +1,24 @@
+"""Whole devices on a faulty cloud: a sample; `python -m tests.sync.simulation` plays many more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sync.simulation.world import run
+
+SEEDS = 200
+CHUNK = 20
+LEFT = frozenset({"converge", "untouched"})
+"""Rules that people can break too: one name for a file and a folder; editing a conflict copy."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_nothing_is_lost_and_nobody_is_in_conflict_with_himself(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        outcome = run(seed, LEFT, foreign=False, checksums=True)
+        assert not outcome.broken, f"seed {seed}: {outcome.detail}"
+
+
+def test_one_seed_is_one_story() -> None:
+    first, second = (run(7, LEFT, foreign=False, checksums=True) for _ in range(2))
+    assert first.trace == second.trace
