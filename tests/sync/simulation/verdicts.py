@@ -131,7 +131,8 @@ class Verdicts:
         for device in self.world.devices:
             for path, version in sorted(device.folder.files.items()):
                 here = executable(version.mode)
-                if here != executable(first.folder.files[path].mode):
+                there = first.folder.files.get(path)
+                if there is not None and here != executable(there.mode):
                     self.broken("mode", f"{device.name} and {first.name}: {path}")
                 if self.world.scenario.apart and here != self.world.book.executable.get(path):
                     self.broken("mode", f"{device.name}: {path} is not as wanted")
