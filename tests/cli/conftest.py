@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -88,6 +89,8 @@ class Program:
         environment = {"TERM": "xterm-256color", "COLUMNS": "100", **environment}
 
         def own_terminal() -> None:
+            # A run in the background may be deaf to Ctrl-C, and its children with it.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
