@@ -73,6 +73,7 @@ def rows(draw: st.DrawFn, paths: st.SearchStrategy[str] = PATHS) -> Row:
         draw(ABSENCES) if local is None else Absence.PRESENT,
         draw(ABSENCES) if remote is None else Absence.PRESENT,
         draw(st.booleans()),
+        moved_from=draw(st.none() | paths),
     )
 
 
@@ -333,8 +334,8 @@ class TestIntents:
 
     def test_one_knows_what_it_would_have_made(self, store: Store) -> None:
         intend(store, "a", "op1")
-        assert store.intended("op1") == operation("a", "op1").base
-        assert store.intended("op2") is None
+        assert store.intended("op1", "a") == operation("a", "op1").base
+        assert store.intended("op2", "a") is None
 
     def test_it_is_known_for_a_path_of_which_nothing_else_is(self, store: Store) -> None:
         intend(store, "a", "op")

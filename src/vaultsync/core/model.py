@@ -145,6 +145,8 @@ class Row:
             version of this path, and no later observation has shown both sides equal.
         intents: Operation ids of our own writes to this path whose outcome is not known (R1): a
             remote version that carries one of them is our own ancestor.
+        moved_from: Mark MOVED_HERE (rule R6): the path from which this device moved the content
+            here by a copy on the server, as long as the deletion of that path may be under way.
     """
 
     path: str
@@ -155,6 +157,7 @@ class Row:
     remote_absence: Absence = Absence.CONFIRMED
     local_gone: bool = False
     intents: tuple[str, ...] = ()
+    moved_from: str | None = None
 
 
 class Verb(StrEnum):

@@ -1,4 +1,4 @@
--- Version 1 of the state database. Losing this file is safe: without it the engine starts with an
+-- Version 2 of the state database, as a new one is made; `upgrades/` brings older ones to it. Losing this file is safe: without it the engine starts with an
 -- empty base, which can only merge and never delete.
 
 -- One row per path that either side shows or both agreed on. Directories end with '/'.
@@ -24,6 +24,7 @@ CREATE TABLE path (
     b_version TEXT,              -- VersionId, if the bucket is versioned
     b_ops     TEXT,              -- operation ids of the remote version, newest first, by spaces
     b_gone    INTEGER NOT NULL DEFAULT 0,  -- mark LOCAL_GONE: we have set out to delete it there
+    b_from    TEXT,              -- mark MOVED_HERE: the path that our server-side copy was made from
     r_kind    TEXT,
     r_size    INTEGER,
     r_tag     TEXT,              -- ETag without quotes; or a directory's state
@@ -43,6 +44,12 @@ CREATE INDEX conflict ON path (path) WHERE l_kind = 'file' AND path GLOB '* (con
 CREATE INDEX unsure_here ON path (path) WHERE l_absent = 1;
 CREATE INDEX unsure_there ON path (path) WHERE r_absent = 1;
 
+-- Files whose version one side does not show any more under their path: their content may be found
+-- again under another one, and need not be sent or fetched then.
+CREATE INDEX vacated_here ON path (b_size, b_sha256) WHERE b_kind = 'file' AND l_tag IS NOT b_ltag;
+CREATE INDEX vacated_there ON path (b_size, b_sha256) WHERE b_kind = 'file' AND r_tag IS NOT b_rtag;
+CREATE INDEX moved_here ON path (b_from) WHERE b_from IS NOT NULL;
+
 -- Operations that were about to become visible: at most one per path. Present at start-up means
 -- that the process died in the middle: the side is asked what became of it.
 CREATE TABLE journal (
@@ -56,12 +63,35 @@ CREATE TABLE journal (
 -- Our own remote writes whose outcome was not known when they were given up. A request can still
 -- arrive later; until then a remote version that carries the id is our own ancestor (rule R1).
 CREATE TABLE intent (
-    op     TEXT PRIMARY KEY,
+    op     TEXT NOT NULL,        -- a copy on the server carries the id of what it was copied from
     path   TEXT NOT NULL,
     base   TEXT NOT NULL,        -- JSON of the base that the write would have made
-    since  REAL NOT NULL         -- seconds since the epoch; forgotten after 20 minutes and a look
+    since  REAL NOT NULL,        -- seconds since the epoch; forgotten after 20 minutes and a look
+    PRIMARY KEY (op, path)
 ) WITHOUT ROWID;
 CREATE INDEX intent_path ON intent (path);
+
+-- Multipart uploads under way, so that a restart goes on where they were.
+CREATE TABLE upload (
+    path   TEXT PRIMARY KEY,
+    record TEXT NOT NULL,        -- JSON, the remote side's own: upload id, content, part digests
+    since  REAL NOT NULL         -- seconds since the epoch
+) WITHOUT ROWID;
+
+-- What was done to either side, and why. For people, and for the guards that count.
+CREATE TABLE event (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      REAL NOT NULL,       -- seconds since the epoch
+    path    TEXT NOT NULL,
+    verb    TEXT NOT NULL,       -- a Verb that changed something
+    reason  TEXT NOT NULL,       -- one sentence
+    size    INTEGER,             -- bytes of the version that the event is about
+    sha256  TEXT,                -- its digest, when known
+    version TEXT,                -- VersionId of the remote version that was made or removed
+    kept    TEXT                 -- path of the conflict copy that was made, if any
+);
+CREATE INDEX event_path ON event (path, id);
+CREATE INDEX event_verb ON event (verb, at);
 
 -- What this database belongs to (vault, identity id, bucket, prefix, root marker).
 CREATE TABLE meta (
@@ -91,4 +121,4 @@ WHEN OLD.b_kind IS NOT NEW.b_kind OR OLD.b_size IS NOT NEW.b_size BEGIN
                       - iif(OLD.b_kind IN ('file', 'link'), OLD.b_size, 0);
 END;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

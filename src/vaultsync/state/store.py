@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-VERSION = 1
+VERSION = 2
 CHUNK = 1000
 """Rows fetched at once: a reader never holds a cursor open while rows are being written."""
 
 _COLUMNS = (
     "path, l_kind, l_size, l_tag, l_sha256, l_mtime, l_mode, l_absent,"
     " b_kind, b_size, b_sha256, b_ltag, b_rtag, b_mtime, b_mode, b_stamp, b_version, b_ops, b_gone,"
+    " b_from,"
     " r_kind, r_size, r_tag, r_sha256, r_mtime, r_mode, r_stamp, r_version, r_ops, r_absent"
 )
 _NAMES = [name.strip() for name in _COLUMNS.split(",")]
@@ -95,18 +96,29 @@ class Store:
             self._db.execute("PRAGMA synchronous = NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                schema = resources.files("vaultsync.state").joinpath("schema.sql").read_text()
-                self._db.executescript(f"BEGIN;{schema}COMMIT;")
+                self._run_script("schema.sql")
             elif version > VERSION:
                 raise Fatal(
                     f"The state database {self._file} was written by a newer vaultsync.",
                     "Update vaultsync; or move the file away, the vault will be merged anew.",
                 )
+            else:
+                for step in range(version + 1, VERSION + 1):
+                    self._run_script(f"upgrades/{step}.sql")
             (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
             raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
         if verdict != "ok":
             raise Damaged(f"The state database {self._file} is damaged: {verdict}.")
+
+    def _run_script(self, name: str) -> None:
+        script = resources.files("vaultsync.state").joinpath(name).read_text()
+        try:
+            self._db.executescript(f"BEGIN;{script}COMMIT;")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def reader(self) -> Store:
         """A second, read-only view for another thread. Close it."""
@@ -211,19 +223,7 @@ class Store:
         intents: dict[str, tuple[str, ...]] = {}
         for path, op in found:
             intents[path] = (*intents.get(path, ()), op)
-        return [
-            Row(
-                row.path,
-                row.local,
-                row.base,
-                row.remote,
-                row.local_absence,
-                row.remote_absence,
-                row.local_gone,
-                intents.get(row.path, ()),
-            )
-            for row in rows
-        ]
+        return [replace(row, intents=intents.get(row.path, ())) for row in rows]
 
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows; one that says nothing any more is removed. Call within a transaction."""
@@ -296,9 +296,11 @@ class Store:
             (operation.op, operation.path, _dump(operation.base), since),
         )
 
-    def intended(self, op: str) -> Base | None:
+    def intended(self, op: str, path: str) -> Base | None:
         """The base that an intent of ours would have made, or None when there is no such intent."""
-        found = self._db.execute("SELECT base FROM intent WHERE op = ?", (op,)).fetchone()
+        found = self._db.execute(
+            "SELECT base FROM intent WHERE op = ? AND path = ?", (op, path)
+        ).fetchone()
         return None if found is None else _load(found[0])
 
     def forget_intents(self, before: float) -> list[str]:
@@ -332,7 +334,7 @@ def _ops(text: str | None) -> tuple[str, ...]:
 
 
 def _row(values: Any) -> Row:
-    here, agreed, there = values[1:8], values[8:19], values[19:29]
+    here, agreed, there = values[1:8], values[8:20], values[20:30]
     local = base = remote = None
     if here[0] is not None:
         local = Entry(Kind(here[0]), *here[1:6])
@@ -348,6 +350,7 @@ def _row(values: Any) -> Row:
         _ABSENCE[here[6]] if local is None else Absence.PRESENT,
         _ABSENCE[there[9]] if remote is None else Absence.PRESENT,
         bool(agreed[10]),
+        moved_from=agreed[11],
     )
 
 
@@ -398,6 +401,7 @@ def _values(row: Row) -> tuple[Any, ...]:
         1 if once_here else 2,
         *agreed,
         int(row.local_gone),
+        row.moved_from,
         *there,
         1 if once_there else 2,
     )

@@ -216,7 +216,7 @@ class Engine:
         row = result.row
         if task.stage is not Stage.COMMIT and row.remote is not None:
             for op in row.intents:
-                base = self._store.intended(op) if op in row.remote.ops else None
+                base = self._store.intended(op, row.path) if op in row.remote.ops else None
                 if base is not None:
                     row = recovered_push(row, op, base, row.remote)
                     break

@@ -1,0 +1,94 @@
+-- Version 1 of the state database. Losing this file is safe: without it the engine starts with an
+-- empty base, which can only merge and never delete.
+
+-- One row per path that either side shows or both agreed on. Directories end with '/'.
+-- The three groups of columns are three trees: l_ the local side as last observed, b_ the base both
+-- sides last agreed on, r_ the remote side as last observed. A group whose kind is NULL is absent.
+CREATE TABLE path (
+    path      TEXT PRIMARY KEY,  -- relative to the root; BINARY order is the order of S3 listings
+    l_kind    TEXT,              -- 'file', 'dir' or 'link'
+    l_size    INTEGER,           -- bytes of content
+    l_tag     TEXT,              -- identity: inode, size, mtime_ns, ctime_ns; or a directory's state
+    l_sha256  TEXT,              -- hex digest for exactly this tag, if it was computed
+    l_mtime   INTEGER,           -- nanoseconds since the epoch
+    l_mode    INTEGER,           -- permission bits
+    l_absent  INTEGER NOT NULL DEFAULT 2,  -- how sure absence is: 1 seen once, 2 confirmed
+    b_kind    TEXT,
+    b_size    INTEGER,
+    b_sha256  TEXT,              -- never NULL for a base; empty for a directory
+    b_ltag    TEXT,              -- local tag at that moment; empty: unknown, compare the content
+    b_rtag    TEXT,              -- remote tag (ETag) at that moment
+    b_mtime   INTEGER,           -- as read back after applying it
+    b_mode    INTEGER,           -- as read back after applying it
+    b_stamp   TEXT,              -- LastModified, once a listing has shown it
+    b_version TEXT,              -- VersionId, if the bucket is versioned
+    b_ops     TEXT,              -- operation ids of the remote version, newest first, by spaces
+    b_gone    INTEGER NOT NULL DEFAULT 0,  -- mark LOCAL_GONE: we have set out to delete it there
+    r_kind    TEXT,
+    r_size    INTEGER,
+    r_tag     TEXT,              -- ETag without quotes; or a directory's state
+    r_sha256  TEXT,              -- hex digest for exactly this tag, if it is known
+    r_mtime   INTEGER,
+    r_mode    INTEGER,
+    r_stamp   TEXT,              -- LastModified as text, only compared for equality
+    r_version TEXT,
+    r_ops     TEXT,
+    r_absent  INTEGER NOT NULL DEFAULT 2
+) WITHOUT ROWID;
+
+-- Conflict copies, so that listing them needs no walk over all paths.
+CREATE INDEX conflict ON path (path) WHERE l_kind = 'file' AND path GLOB '* (conflict *)*';
+
+-- Paths that were seen to be absent once and wait for a second look.
+CREATE INDEX unsure_here ON path (path) WHERE l_absent = 1;
+CREATE INDEX unsure_there ON path (path) WHERE r_absent = 1;
+
+-- Operations that were about to become visible: at most one per path. Present at start-up means
+-- that the process died in the middle: the side is asked what became of it.
+CREATE TABLE journal (
+    path  TEXT PRIMARY KEY,
+    op    TEXT NOT NULL,         -- operation id, also in the object's metadata or the staged name
+    verb  TEXT NOT NULL,         -- 'pull' or 'push'
+    token TEXT NOT NULL,         -- the side's own word for where the staged bytes are
+    base  TEXT NOT NULL          -- JSON of the base to record once it is known to have happened
+) WITHOUT ROWID;
+
+-- Our own remote writes whose outcome was not known when they were given up. A request can still
+-- arrive later; until then a remote version that carries the id is our own ancestor (rule R1).
+CREATE TABLE intent (
+    op     TEXT PRIMARY KEY,
+    path   TEXT NOT NULL,
+    base   TEXT NOT NULL,        -- JSON of the base that the write would have made
+    since  REAL NOT NULL         -- seconds since the epoch; forgotten after 20 minutes and a look
+) WITHOUT ROWID;
+CREATE INDEX intent_path ON intent (path);
+
+-- What this database belongs to (vault, identity id, bucket, prefix, root marker).
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Running totals over the base, kept by triggers so that status costs no walk.
+CREATE TABLE total (
+    files INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
+INSERT INTO total VALUES (0, 0);
+
+CREATE TRIGGER total_insert AFTER INSERT ON path WHEN NEW.b_kind IN ('file', 'link') BEGIN
+    UPDATE total SET files = files + 1, bytes = bytes + NEW.b_size;
+END;
+CREATE TRIGGER total_delete AFTER DELETE ON path WHEN OLD.b_kind IN ('file', 'link') BEGIN
+    UPDATE total SET files = files - 1, bytes = bytes - OLD.b_size;
+END;
+CREATE TRIGGER total_update AFTER UPDATE OF b_kind, b_size ON path
+WHEN OLD.b_kind IS NOT NEW.b_kind OR OLD.b_size IS NOT NEW.b_size BEGIN
+    UPDATE total SET
+        files = files + coalesce(NEW.b_kind IN ('file', 'link'), 0)
+                      - coalesce(OLD.b_kind IN ('file', 'link'), 0),
+        bytes = bytes + iif(NEW.b_kind IN ('file', 'link'), NEW.b_size, 0)
+                      - iif(OLD.b_kind IN ('file', 'link'), OLD.b_size, 0);
+END;
+
+PRAGMA user_version = 1;
