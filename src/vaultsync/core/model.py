@@ -211,6 +211,31 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was done to one of the sides.
+
+    Attributes:
+        at: When, seconds since the epoch.
+        path: To which path.
+        verb: What.
+        reason: Why, one sentence.
+        size: Bytes of the version that it is about: the one that came, or the one that went.
+        sha256: Its hex digest, when known.
+        version: VersionId of the remote version that was made, read or removed, when known.
+        kept: Path of the conflict copy that was made, if any.
+    """
+
+    at: float
+    path: str
+    verb: Verb
+    reason: str
+    size: int | None = None
+    sha256: str | None = None
+    version: str | None = None
+    kept: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """An action under way.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vaultsync.core.errors import Blocked, Fatal
 from vaultsync.core.model import Absence, Base, Entry, Kind, Row, Verb
+from vaultsync.state.events import Events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,6 +65,9 @@ class Journalled:
 class Store:
     """The state of one vault on this device. Used by one thread; others take a `reader()`.
 
+    Attributes:
+        events: The history.
+
     Raises Damaged when the file is not a sound database of ours, Fatal when it was written by a
     newer version.
     """
@@ -81,6 +85,7 @@ class Store:
             )
         except sqlite3.Error as error:
             raise Damaged(f"The state database {file} cannot be opened: {error}.") from error
+        self.events = Events(self._db)
         try:
             self._prepare(readonly)
         except BaseException:

@@ -18,7 +18,7 @@ from vaultsync.core.plan import agreed
 from vaultsync.state.store import Damaged, Journalled
 from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.executor import Prepared, Result, recovered_push
-from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task
+from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
 from vaultsync.sync.observe import Observer
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
@@ -223,6 +223,9 @@ class Engine:
         self._store.save([row])
         if task.operation is not None:
             self._store.finish(task.path)
+        event = told(task, result, self._clock.now())
+        if event is not None:
+            self._store.events.record(event)
         if row.remote is not None:
             self._imply_above(row.path)
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from vaultsync.core.errors import VaultsyncError
-from vaultsync.core.model import Transfer, Verb
+from vaultsync.core.model import Event, Transfer, Verb
 from vaultsync.sync.executor import Executor, Prepared, Result
 
 if TYPE_CHECKING:
@@ -62,6 +62,28 @@ class Task:
             return 0
         entry = self.row.local if self.action.verb is Verb.PUSH else self.row.remote
         return 0 if entry is None else entry.size
+
+
+def told(task: Task, result: Result, now: float) -> Event | None:
+    """The event that a finished step makes for the history; None when it changed no side."""
+    if task.stage is Stage.COMMIT and task.action is not None:
+        verb, reason = task.action.verb, task.action.reason
+    elif task.stage is Stage.RECOVER and task.operation is not None:
+        verb, reason = task.operation.verb, "found to be done, after a crash or a lost answer"
+    else:
+        return None
+    # What a deletion is about is what was there before it.
+    about = task.row.base if verb.deletes else result.row.base or task.row.local
+    return Event(
+        now,
+        task.path,
+        verb,
+        reason,
+        None if about is None else about.size,
+        None if about is None else about.sha256 or None,
+        None if about is None else about.version,
+        result.kept,
+    )
 
 
 class NotDone:
