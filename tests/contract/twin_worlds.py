@@ -63,6 +63,7 @@ class TwinWorld:
 
     def crash(self) -> None:
         self.files.kill()
+        self.files = MemoryFiles(self.files.tree)
         self.disk = self._start(self._marker)
 
     def settle(self) -> None:

@@ -47,6 +47,7 @@ class MemoryFiles:
         self.before: Callable[[str, Inode, str], None] = lambda _operation, _inode, _name: None
         self.refused: dict[str, int] = {}
         self.mask = 0o022
+        self.killed = False
         self._handles: dict[int, _Handle] = {}
         self._last = _FIRST
 
@@ -55,7 +56,8 @@ class MemoryFiles:
         return len(self._handles)
 
     def kill(self) -> None:
-        """`kill -9`: all descriptors are closed, everything else stays."""
+        """`kill -9`: all descriptors are closed, everything else stays; take new files then."""
+        self.killed = True
         for descriptor in list(self._handles):
             self._close(descriptor)
 
@@ -87,9 +89,9 @@ class MemoryFiles:
         here, depth = start, 0
         segments = path.split("/")
         for number, segment in enumerate(segments, 1):
+            if not here.is_directory:
+                raise fault(errno.ENOTDIR, path)
             if segment in ("", "."):
-                if not here.is_directory:
-                    raise fault(errno.ENOTDIR, path)
                 continue
             if segment == "..":
                 depth -= 1
@@ -127,6 +129,8 @@ class MemoryFiles:
         return descriptor
 
     def close(self, descriptor: int) -> None:
+        if self.killed:
+            return
         self._handle(descriptor)
         self._close(descriptor)
 
