@@ -202,6 +202,15 @@ class MemorySide:
         self.fault("stage", path)
         return MemoryStaged(path, op, b"".join(content.chunks()), content.entry, parents)
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> MemoryStaged:
+        self.fault("borrow", path)
+        now = self._expect(source, entry)
+        data = self.files[source].data
+        if self.remote:
+            ops = self.files[source].ops
+            return MemoryStaged(path, (ops or (op,))[0], data, now, ops[1:])
+        return MemoryStaged(path, op, data, like, ())
+
     def commit(self, staged: Staged, expected: Entry | None) -> MemoryCommitted:
         path = staged.path
         assert isinstance(staged, MemoryStaged)

@@ -175,6 +175,22 @@ class Side(Protocol):
         """
         ...
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> Staged:
+        """Stage content that this side holds already under another path.
+
+        As `stage`, but nothing travels between the sides. The source stays as it is.
+
+        Args:
+            path: Where the content is going to be; nothing is there yet.
+            source: The path that holds it. Stale when it does not show `entry` any more.
+            entry: The version there, with its sha256.
+            like: What the new version is a copy of on the other side. A folder takes mtime and mode
+                from it; a vault carries the source's own metadata along.
+            op: The operation id. The `op` of what is returned is the one that the new version can
+                be recognised by: in a vault that of the source, whose metadata it carries.
+        """
+        ...
+
     def commit(self, staged: Staged, expected: Entry | None) -> Committed:
         """Show the staged bytes under their path iff the side still shows `expected`, atomically.
 
