@@ -250,3 +250,24 @@ def test_two_devices_converge_and_lose_nothing(seed: int, tmp_path: Path) -> Non
     assert written <= kept
     for device in devices:
         device.close()
+
+
+def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device) -> None:
+    """Rule R7: a new file equal to an old observation of the vault is not deleted with it."""
+    device.vault.write("a.txt", b"theirs")
+    device.local.write("a.txt", b"mine 6")
+    device.local.fault = lambda name, _path: device.engine.pause() if name == "set_aside" else None
+    for _ in range(50):
+        device.step()
+    assert "a.txt" not in device.local.files  # a conflict: what the vault has is known by digest
+    device.vault.files.pop("a.txt")  # deleted by its owner, and we have not asked since
+    device.local.write("a.txt", b"theirs")  # a person comes by the same bytes
+    device.engine.mark("a.txt")
+    device.clock.time += 0.3
+    device.step()
+    assert device.store.row("a.txt").remote is not None
+    device.engine.resume()
+    device.settle()
+    assert device.local.files["a.txt"].data == b"theirs"
+    assert device.vault.files["a.txt"].data == b"theirs"
+    assert b"theirs" not in device.local.trash

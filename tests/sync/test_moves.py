@@ -171,7 +171,7 @@ def test_a_deletion_of_the_same_bytes_meets_the_copy(device: Device, other: Devi
     device.local.write("a.txt", b"content")
     both(device, other)
     move(device.local, "a.txt", "b.txt")
-    hit = []
+    hit: list[object] = []
 
     def late(name: str, path: str) -> None:
         # A DELETE with the ETag of these bytes, sent long ago, arrives after our copy.

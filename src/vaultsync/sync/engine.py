@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core import moves, names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
 from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
-from vaultsync.core.plan import agreed
+from vaultsync.core.plan import agreed, decide
 from vaultsync.state.store import Damaged, Journalled
 from vaultsync.sync.agenda import Agenda, Changed
 from vaultsync.sync.executor import Prepared, Result, recovered_push
@@ -226,6 +226,10 @@ class Engine:
                 if base is not None:
                     row = recovered_push(row, op, base, row.remote)
                     break
+        if task.stage is Stage.PREPARE and row.base is None:
+            met = decide(row)
+            if met is not None and met.verb is Verb.ADOPT:
+                row = _noted(met)
         if task.stage is Stage.LOOK and row.moved_from is not None and row.remote is not None:
             source = self._store.row(row.moved_from)
             if source.local is not None or source.base is None:
@@ -455,6 +459,9 @@ class Engine:
                 if self._waits_for_pass(action):
                     continue
                 action = self._borrowing(action)
+            if action.verb is Verb.ADOPT and action.row.base is None and _is_file(action):
+                # Rule R7: what was seen in the vault may be older than the file here.
+                action = replace(action, verb=Verb.INSPECT)
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
@@ -533,6 +540,10 @@ class Engine:
             scanned_at=observer.scanned_at,
             polled_at=observer.polled_at,
         )
+
+
+def _is_file(action: Action) -> bool:
+    return not action.path.endswith("/")
 
 
 def _noted(action: Action) -> Row:

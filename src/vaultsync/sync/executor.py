@@ -195,12 +195,16 @@ class Executor:
             return self.look(row)
         if local is not None and local.sha256 is None:
             local = self._local.identify(row.path, local)
-        if remote is not None and (remote.sha256 is None or row.intents):
+        # Rule R7: two new files are only found to be equal by a look that began after ours was seen.
+        meet = row.base is None and local is not None
+        if remote is not None and (remote.sha256 is None or row.intents or meet):
             if local is not None and local.size == remote.size and local.kind is remote.kind:
                 with self._local.open(row.path, local) as like:
                     remote = self._remote.identify(row.path, remote, like)
             else:
                 remote = self._remote.identify(row.path, remote)
+        if meet and local is not None:
+            local = self._local.identify(row.path, local)
         return Result(replace(row, local=local, remote=remote))
 
     def _with_digest(self, row: Row) -> Row:
@@ -311,6 +315,10 @@ class Executor:
         local, remote = row.local, row.remote
         if local is None or remote is None:
             raise ValueError("metadata need both sides")
+        if row.base is None:
+            now = self._remote.look(row.path)
+            if now is None or now.tag != remote.tag:
+                raise Stale(f"'{row.path}' is not as it was in the vault.")
         if remote.mode is not None and executable(remote.mode) != executable(local.mode):
             known = local.sha256
             local = self._local.apply(row.path, local, remote.mtime_ns, remote.mode)
