@@ -267,6 +267,8 @@ def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device
     device.step()
     assert device.store.row("a.txt").remote is not None
     device.engine.resume()
+    for _ in range(50):
+        device.step()
     device.settle()
     assert device.local.files["a.txt"].data == b"theirs"
     assert device.vault.files["a.txt"].data == b"theirs"

@@ -130,8 +130,8 @@ class Agenda:
     def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
         """A plan in two passes: what makes or changes things, then what deletes.
 
-        Yields None while deletions wait for the first pass of all plans and its (short) work to end:
-        content is never removed in one place before it has arrived in the other.
+        Yields None while deletions wait for the first passes of all plans and their (short) work to
+        end: content is never removed in one place before it has arrived in the other.
         """
         self._making += 1
         for action in plan(self._rows(paths)):

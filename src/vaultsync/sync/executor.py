@@ -195,7 +195,7 @@ class Executor:
             return self.look(row)
         if local is not None and local.sha256 is None:
             local = self._local.identify(row.path, local)
-        # Rule R7: two new files are only found to be equal by a look that began after ours was seen.
+        # Rule R7: new files are only found to be equal by a look that began after ours was seen.
         meet = row.base is None and local is not None
         if remote is not None and (remote.sha256 is None or row.intents or meet):
             if local is not None and local.size == remote.size and local.kind is remote.kind:
