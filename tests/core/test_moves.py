@@ -116,6 +116,13 @@ def test_an_executable_bit_that_changed_on_the_way_is_sent_with_the_content() ->
     assert borrow(changed, [row], examined=False).source is None
 
 
+def test_a_local_tag_is_no_etag() -> None:
+    action, row = moved()
+    local = replace(action.row.local or Entry(Kind.FILE, 5, "new"), tag="there", sha256=None)
+    alike = replace(action, row=replace(action.row, local=local))
+    assert borrow(alike, [row], examined=True).source is None
+
+
 def test_only_new_files_with_content_can_have_been_moved() -> None:
     action, _ = moved()
     assert is_new(action)
