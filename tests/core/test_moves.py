@@ -14,7 +14,15 @@ DIGESTS = st.sampled_from([None, "one", "two"])
 TAGS = st.sampled_from(["t1", "t2"])
 SIZES = st.sampled_from([5, 5, 6])
 MODES = st.sampled_from([None, 0o644, 0o755])
-ENTRIES = st.builds(Entry, st.sampled_from([Kind.FILE, Kind.FILE, Kind.LINK]), SIZES, TAGS, DIGESTS, st.none(), MODES)
+ENTRIES = st.builds(
+    Entry,
+    st.sampled_from([Kind.FILE, Kind.FILE, Kind.LINK]),
+    SIZES,
+    TAGS,
+    DIGESTS,
+    st.none(),
+    MODES,
+)
 BASES = st.builds(
     Base,
     st.just(Kind.FILE),
