@@ -198,11 +198,14 @@ class Action:
         verb: What to do.
         row: What the decision rests on; the executor acts only while it is still true.
         reason: Why, one sentence for a person; what `vaultsync why` prints.
+        source: For a PUSH or PULL whose content the target side holds already under another path:
+            that path's row.
     """
 
     verb: Verb
     row: Row
     reason: str = field(compare=False)
+    source: Row | None = None
 
     @property
     def path(self) -> str:

@@ -179,6 +179,9 @@ def _gone_there(row: Row, here: Change) -> Action | None:
         return Action(Verb.PUSH, row, "deleted in the vault, but edited here: the edit wins")
     if row.local_gone:
         return Action(Verb.PUSH, row, "it was deleted here and has come back")
+    if row.moved_from is not None:
+        # Rule R6: a deletion that was decided on before the move may have met our copy.
+        return Action(Verb.PUSH, row, f"it was moved here from {row.moved_from}")
     if row.remote_absence is not Absence.CONFIRMED:
         return None
     return Action(Verb.DELETE_LOCAL, row, "deleted in the vault")

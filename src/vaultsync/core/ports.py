@@ -175,6 +175,24 @@ class Side(Protocol):
         """
         ...
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> Staged:
+        """Stage content that this side holds under another path, neither fetching nor sending it.
+
+        Staged as by `stage`, to be committed where nothing is. What is known to be gone raises
+        Stale at once, what turns out to be gone raises it at the commit.
+
+        Args:
+            path: Where the content is going to be as well.
+            source: Where it is.
+            entry: The version there, a file or link with its sha256 and at least one byte.
+            like: The times and mode that the new version is to have. A remote side that carries
+                those of the source along leaves them so; what is committed tells.
+            op: The operation id to be recognisable by. A copy on the server carries the operation
+                ids of its source along: `Staged.op` is then the newest of those, `recover` is to
+                be asked for that one, and believes it only together with the content.
+        """
+        ...
+
     def commit(self, staged: Staged, expected: Entry | None) -> Committed:
         """Show the staged bytes under their path iff the side still shows `expected`, atomically.
 

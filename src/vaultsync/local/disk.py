@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
-from vaultsync.local.content import FileContent, LinkContent, digest_of, is_version, link_entry
+from vaultsync.local.content import (
+    Borrowed,
+    FileContent,
+    LinkContent,
+    digest_of,
+    is_version,
+    link_entry,
+)
 from vaultsync.local.faults import translate, translated
 from vaultsync.local.files import SystemFiles
 from vaultsync.local.folder import Folder, ParentMissing, Place
@@ -148,6 +155,17 @@ class Disk:
     ) -> LocalStaged:
         """Write the bytes of `content` to the staging folder, durably."""
         return self._swap.stage(path, content, op)
+
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> LocalStaged:
+        """Write what another path holds to the staging folder, with the times and mode of `like`.
+
+        Raises:
+            Stale: When the source is not the expected version any more.
+        """
+        with self.open(source, entry) as content:
+            if content.sha256() != entry.sha256:
+                raise Stale(f"'{source}' is not the version that was seen before")
+            return self._swap.stage(path, Borrowed(content, like), op)
 
     def commit(self, staged: Staged, expected: Entry | None) -> LocalCommitted:
         """Show staged bytes iff the folder still shows `expected`."""

@@ -11,12 +11,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core import names
+from vaultsync.core import moves, names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
 from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
-from vaultsync.core.plan import agreed
+from vaultsync.core.plan import agreed, decide
 from vaultsync.state.store import Damaged, Journalled
-from vaultsync.sync.agenda import Agenda
+from vaultsync.sync.agenda import Agenda, Changed
 from vaultsync.sync.executor import Prepared, Result, recovered_push
 from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
 from vaultsync.sync.observe import Observer
@@ -39,6 +39,10 @@ PROBE = 60.0
 """Seconds at most between two tries to use a side that could not be used."""
 PROBE_SIGN_IN = 2.0
 """Seconds at most between two looks whether somebody has signed in again."""
+HELD_BACK = 30.0
+"""Seconds that new files wait at most for the end of a pass that may show where they came from."""
+EXAMINED = 10_000
+"""Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
 
@@ -83,6 +87,8 @@ class Engine:
         self._root = Gate(clock)
         self._cloud = Gate(clock)
         self._unanswered: dict[str, Journalled] = {}
+        self._examined: dict[str, str] = {}
+        self._held_back = Changed(everything=False)
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
@@ -220,6 +226,14 @@ class Engine:
                 if base is not None:
                     row = recovered_push(row, op, base, row.remote)
                     break
+        if task.stage is Stage.PREPARE and row.base is None:
+            met = decide(row)
+            if met is not None and met.verb is Verb.ADOPT:
+                row = _noted(met)
+        if task.stage is Stage.LOOK and row.moved_from is not None and row.remote is not None:
+            source = self._store.row(row.moved_from)
+            if source.local is not None or source.base is None:
+                row = replace(row, moved_from=None)
         self._store.save([row])
         if task.operation is not None:
             self._store.finish(task.path)
@@ -248,6 +262,8 @@ class Engine:
             return
         self._delays.succeeded(path)
         if action is None or task.stage is Stage.PREPARE:
+            if action is not None and action.verb is Verb.INSPECT and result.row.local is None:
+                self._examine(result.row)
             return
         log.info("%s %s: %s", action.verb, path, action.reason)
         if result.kept is not None:
@@ -255,8 +271,23 @@ class Engine:
             self._observer.look_at(result.kept)
         if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
-        elif action.verb is Verb.DELETE_REMOTE and (above := names.parent(path)):
-            self._agenda.changed.add(above)
+        elif action.verb is Verb.DELETE_REMOTE:
+            if above := names.parent(path):
+                self._agenda.changed.add(above)
+            self._look_at_moved(path)
+
+    def _examine(self, row: Row) -> None:
+        """Remember that asking for a remote version has told all that it could."""
+        if row.remote is not None:
+            if len(self._examined) >= EXAMINED:
+                self._examined.clear()
+            self._examined[row.path] = row.remote.tag
+
+    def _look_at_moved(self, source: str | None = None) -> None:
+        """Look whether what was moved here by a copy in the vault is there (rule R6)."""
+        for row in self._store.moved(source):
+            if row.path not in self._flight.tasks and row.path not in self._delays:
+                self._flight.look(row)
 
     def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
         """The database took nothing: what was prepared is dropped, what was done is seen anew."""
@@ -300,6 +331,9 @@ class Engine:
         self._end(task, discard=True)
         if isinstance(error, Stale):
             log.debug("%s was not as expected: %s", path, error)
+            source = task.action.source if task.action is not None else None
+            if source is not None and source.path not in self._flight.tasks:
+                self._flight.look(self._store.row(source.path))
             self._delays.hold(path, "pending", error, look=True)
         elif isinstance(error, Retry):
             self._delays.hold(path, "retry", error, after=error.after or 0.0, look=True)
@@ -377,6 +411,7 @@ class Engine:
                 self._root.close(State.STOPPED, error, last=PROBE_SIGN_IN)
         if not self._root.open:
             return
+        self._let_go()
         if not self._cloud.open:
             if self._cloud.due <= now:
                 self._flight.probe()
@@ -387,6 +422,11 @@ class Engine:
             raise
         except VaultsyncError as error:
             self._shut(error)
+
+    def _let_go(self) -> None:
+        """Plan again what waited for the end of a pass."""
+        if self._held_back and not self._observer.searching(HELD_BACK):
+            self._agenda.changed.take_over(self._held_back)
 
     def _retry(self) -> None:
         """Let paths whose time has come be looked at, asked after, or planned again."""
@@ -415,6 +455,13 @@ class Engine:
                 break
             if not self._is_free(action):
                 continue
+            if moves.is_new(action):
+                if self._waits_for_pass(action):
+                    continue
+                action = self._borrowing(action)
+            if action.verb is Verb.ADOPT and action.row.base is None and _is_file(action):
+                # Rule R7: what was seen in the vault may be older than the file here.
+                action = replace(action, verb=Verb.INSPECT)
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
@@ -422,6 +469,26 @@ class Engine:
         if noted:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
+
+    def _waits_for_pass(self, action: Action) -> bool:
+        """Whether a new file's old path may still be seen to be gone by a pass under way."""
+        remote = action.verb is Verb.PULL
+        if not self._observer.searching(HELD_BACK, remote=remote) or not self._store.totals()[0]:
+            return False
+        self._held_back.add(action.path)
+        return True
+
+    def _borrowing(self, action: Action) -> Action:
+        """Let a new file's content come from where the target side holds it already."""
+        row, pulling = action.row, action.verb is Verb.PULL
+        entry = row.remote if pulling else row.local
+        if entry is None or self._delays.tries(action.path) > 1:
+            return action
+        vacated = self._store.vacated(entry.size, remote=pulling)
+        if vacated and entry.sha256 is not None:
+            vacated = self._store.vacated(entry.size, entry.sha256, remote=pulling)
+        examined = pulling and self._examined.get(action.path) == entry.tag
+        return moves.borrow(action, vacated, examined=examined)
 
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
@@ -450,7 +517,7 @@ class Engine:
         waiting = (*self._delays.waiting(), *observer.unseen())
         blocked = sum(1 for item in waiting if item.code == "blocked")
         under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(self._delays)
-        busy = bool(self._flight.tasks or self._agenda)
+        busy = bool(self._flight.tasks or self._agenda or self._held_back)
         resting = not busy and observer.idle and len(self._delays) <= blocked
         state = gate.state or (State.IDLE if resting else State.SYNCING)
         if self._paused and gate.open:
@@ -473,6 +540,10 @@ class Engine:
             scanned_at=observer.scanned_at,
             polled_at=observer.polled_at,
         )
+
+
+def _is_file(action: Action) -> bool:
+    return not action.path.endswith("/")
 
 
 def _noted(action: Action) -> Row:
