@@ -28,8 +28,8 @@ WITHOUT_BASE = """
          edited   longer   alike    maybe    link     once     gone
 edited   conflict conflict adopt    inspect  conflict push     push
 longer   conflict conflict conflict conflict conflict push     push
-maybe    inspect  conflict inspect  inspect  conflict push     push
-link     conflict conflict conflict conflict adopt    push     push
+maybe    inspect  conflict inspect  inspect  inspect  push     push
+link     conflict conflict conflict inspect  adopt    push     push
 once     pull     pull     pull     pull     pull     .        .
 gone     pull     pull     pull     pull     pull     .        .
 """

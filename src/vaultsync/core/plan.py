@@ -128,10 +128,11 @@ def agreed(row: Row) -> Base:
 
 def contents_equal(one: Entry, other: Entry | Base) -> bool | None:
     """Whether two contents are equal; None when it is not known."""
-    if one.kind is not other.kind or one.size != other.size:
+    if one.size != other.size:
         return False
     if one.sha256 and other.sha256:
-        return one.sha256 == other.sha256
+        return one.kind is other.kind and one.sha256 == other.sha256
+    # Without a digest, a kind is what a listing takes it for, and it takes links for files.
     return None
 
 

@@ -499,8 +499,7 @@ class Engine:
             self._agenda.changed.add(path)
             return False
         if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
-            reason = "the vault has a folder of this name; the file is kept beside it"
-            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
+            self._flight.start(_beside_folder(action), self._new_op())
             return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
@@ -553,6 +552,15 @@ def _noted(action: Action) -> Row:
         return replace(row, base=None, local_gone=False)
     gone = row.local_gone and bool(row.intents)
     return replace(row, base=agreed(row), local_gone=gone)
+
+
+def _beside_folder(action: Action) -> Action:
+    """What becomes of a push to where the vault has a folder: a conflict, unless nothing changed."""
+    local, base = action.row.local, action.row.base
+    if local is not None and base is not None and local.sha256 is None:
+        return replace(action, verb=Verb.INSPECT, reason="it may only have been touched")
+    reason = "the vault has a folder of this name; the file is kept beside it"
+    return replace(action, verb=Verb.CONFLICT, reason=reason)
 
 
 def _unexpected(path: str, error: object) -> Blocked:
