@@ -144,6 +144,8 @@ def survivor(inode: Inode, chance: random.Random) -> State:
         return State(inode.data, inode.mode, inode.times)
     now, size = inode.state, len(inode.data)
     kept = inode.kept
+    if kept is not None and kept.data == now.data:
+        return chance.choice((now, kept))
     choices = [now, now._replace(data=b"\0" * size)]
     if size:
         choices.append(now._replace(data=inode.data[: chance.randrange(size)]))

@@ -56,7 +56,8 @@ class Same(RuleBasedStateMachine):
         """The two results; None when both failed in the same way."""
         results: list[Any] = []
         codes: list[int | None] = []
-        for index, files in enumerate((self.real, self.twin)):
+        sides: tuple[SystemFiles, MemoryFiles] = self.real, self.twin
+        for index, files in enumerate(sides):
             try:
                 results.append(call(files, index))
                 codes.append(None)

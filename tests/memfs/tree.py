@@ -66,11 +66,11 @@ class Tree:
     def find(self, directory: Inode, name: str) -> Inode | None:
         if not directory.is_directory:
             raise fault(errno.ENOTDIR, name)
-        require_name(name)
         if name == ".":
             return directory
         if not directory.links:
             raise fault(errno.ENOENT, name)
+        require_name(name)
         return directory.entries.get(name)
 
     def inodes(self) -> Iterator[Inode]:
@@ -237,9 +237,7 @@ class Tree:
     def crash(self, chance: random.Random) -> Tree:
         """The file system after a power cut; this one is void then."""
         self.journal.cut(chance)
-        after = Tree(
-            self.clock, tick=self.tick, size=self.size, ordered=self.journal.ordered
-        )
+        after = Tree(self.clock, tick=self.tick, size=self.size, ordered=self.journal.ordered)
         after.changed = self.changed
         copies: dict[Inode, Inode] = {}
         after.root = after._restored(self.root, copies, chance)
@@ -249,9 +247,7 @@ class Tree:
         after.used = sum(len(inode.data) for inode in copies.values())
         return after
 
-    def _restored(
-        self, inode: Inode, copies: dict[Inode, Inode], chance: random.Random
-    ) -> Inode:
+    def _restored(self, inode: Inode, copies: dict[Inode, Inode], chance: random.Random) -> Inode:
         if inode in copies:
             copies[inode].links += 1
             return copies[inode]
@@ -278,7 +274,9 @@ class Tree:
         return Inode(number, device, mode, Times(now, now), dirty=True)
 
     def _record(
-        self, changes: tuple[tuple[Inode, str, Inode | None], ...], moved: list[Inode] | tuple[Inode, ...]
+        self,
+        changes: tuple[tuple[Inode, str, Inode | None], ...],
+        moved: list[Inode] | tuple[Inode, ...],
     ) -> None:
         now = self.now()
         for directory, name, inode in changes:

@@ -555,7 +555,7 @@ def _noted(action: Action) -> Row:
 
 
 def _beside_folder(action: Action) -> Action:
-    """What becomes of a push to where the vault has a folder: a conflict, unless nothing changed."""
+    """What becomes of a push to where the vault has a folder: a conflict, unless none changed."""
     local, base = action.row.local, action.row.base
     if local is not None and base is not None and local.sha256 is None:
         return replace(action, verb=Verb.INSPECT, reason="it may only have been touched")

@@ -15,7 +15,7 @@ from vaultsync.core import names
 from vaultsync.local.disk import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.sync.simulation.device import Device
     from tests.sync.simulation.world import World
@@ -26,7 +26,8 @@ SECRET = b"nobody's business"
 SKIP = ".skip"
 """How names end that the person has told vaultsync to ignore."""
 _CHANGES = frozenset(
-    "create write move rename exchange link unlink mkdir rmdir symlink chmod utime utime_link".split()
+    ("create", "write", "move", "rename", "exchange", "link", "unlink", "mkdir", "rmdir")
+    + ("symlink", "chmod", "utime", "utime_link")
 )
 _STEPS = _CHANGES | {"sync", "open", "read", "stat", "names", "enter"}
 _SELDOM = 8
@@ -100,13 +101,13 @@ class Folder:
         shown = self.files
         self._files.kill()
         self._take(self._files.crash(self._world.chance))
+        # What the cut left of a person's file is the person's, wherever it lies.
+        self._world.book.known |= {
+            (inode.is_link, inode.data) for _, inode in self._hands.walk() if inode.foreign
+        }
         for path, version in sorted(self.files.items()):
-            if version == shown.get(path):
-                continue
-            inode = self._hands.at(path)
-            if inode.foreign:  # what the cut left of a person's file is the person's
-                self._world.book.known.add((version.link, version.data))
-            self._world.show(self._device, path, version.link, version.data)
+            if version != shown.get(path):
+                self._world.show(self._device, path, version.link, version.data)
         self._world.book.uncertain |= {
             path
             for path in shown.keys() | self.files.keys()
@@ -145,12 +146,13 @@ class Folder:
             if not ignored(path)
         }
 
-    def bins(self) -> set[bytes]:
-        """Contents that can be had back from the trash."""
+    def kept(self) -> set[bytes]:
+        """Contents that are there or can be had back from the trash."""
+        staging = f"{names.CONTROL}/staging"
         return {
             inode.data
-            for _, inode in self._hands.walk(f"{names.CONTROL}/trash")
-            if not inode.is_directory
+            for path, inode in self._hands.walk()
+            if not inode.is_directory and not path.startswith(staging)
         }
 
     def is_directory(self, path: str) -> bool:
@@ -170,10 +172,7 @@ class Folder:
         hands = self._hands
         hands.mkdirs(path.rpartition("/")[0])
         old = hands.find(path)
-        if old is None or style == "write" or not old.is_file:
-            if old is not None and old.is_link:
-                style = "rename"
-        if style == "rename":
+        if style == "rename" or (old is not None and old.is_link):
             hands.save_atomically(path, data, mode)
         elif style == "store" and old is not None and len(old.data) == len(data):
             hands.store(path, data)
@@ -224,9 +223,7 @@ class Folder:
         self._beyond = {beyond.home, *(inode for _, inode in beyond.walk())}
 
     def _disk(self, marker: str | None) -> Disk:
-        return Disk(
-            Path(HOME), self._device.name, self._world.clock, ignored, marker, self._files
-        )
+        return Disk(Path(HOME), self._device.name, self._world.clock, ignored, marker, self._files)
 
     def _visible(self) -> Iterator[tuple[str, Inode]]:
         for path, inode in self._hands.walk():

@@ -107,8 +107,7 @@ class Verdicts:
         """1. No version that a person saved is lost."""
         kept = set(self.world.cloud.kept)
         for device in self.world.devices:
-            kept |= device.folder.bins()
-            kept |= {version.data for version in device.folder.files.values()}
+            kept |= device.folder.kept()
         wanted = {data for data, count in self.world.book.wanted.items() if count > 0}
         if wanted - kept:
             self.broken("lost", f"{sorted(wanted - kept)}")

@@ -226,9 +226,7 @@ class World:
 
     def _mutations(self) -> list[int]:
         return [self.cloud.writes] + [
-            count
-            for device in self.devices
-            for count in (device.writes, device.folder.changes)
+            count for device in self.devices for count in (device.writes, device.folder.changes)
         ]
 
     def close(self) -> None:
@@ -298,7 +296,11 @@ def _small_parts() -> Iterator[None]:
 def _names_from(seed: int) -> Iterator[None]:
     """Draw from a seed what the disk draws from the system."""
     chance, drawn = random.Random(f"names {seed}"), secrets.token_hex
-    secrets.token_hex = lambda count=16: chance.randbytes(count).hex()
+
+    def token_hex(nbytes: int | None = None) -> str:
+        return chance.randbytes(nbytes or 16).hex()
+
+    secrets.token_hex = token_hex
     try:
         yield
     finally:
