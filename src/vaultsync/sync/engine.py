@@ -230,10 +230,8 @@ class Engine:
             met = decide(row)
             if met is not None and met.verb is Verb.ADOPT:
                 row = _noted(met)
-        if task.stage is Stage.LOOK and row.moved_from is not None and row.remote is not None:
-            source = self._store.row(row.moved_from)
-            if source.local is not None or source.base is None:
-                row = replace(row, moved_from=None)
+        if task.stage is Stage.LOOK and row.remote is not None and self._is_settled(row):
+            row = replace(row, moved_from=None)
         self._store.save([row])
         if task.operation is not None:
             self._store.finish(task.path)
@@ -286,8 +284,16 @@ class Engine:
     def _look_at_moved(self, source: str | None = None) -> None:
         """Look whether what was moved here by a copy in the vault is there (rule R6)."""
         for row in self._store.moved(source):
-            if row.path not in self._flight.tasks and row.path not in self._delays:
+            busy = row.path in self._flight.tasks or row.path in self._delays
+            if not busy and self._is_settled(row):
                 self._flight.look(row)
+
+    def _is_settled(self, row: Row) -> bool:
+        """Whether the path that a row was moved from has no deletion in the vault before it."""
+        if row.moved_from is None:
+            return True
+        source = self._store.row(row.moved_from)
+        return source.local is not None or source.base is None
 
     def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
         """The database took nothing: what was prepared is dropped, what was done is seen anew."""
@@ -416,12 +422,15 @@ class Engine:
             if self._cloud.due <= now:
                 self._flight.probe()
             return
+        passes = self._observer.observed
         try:
             self._observer.turn_there()
         except Damaged:
             raise
         except VaultsyncError as error:
             self._shut(error)
+        if self._observer.observed != passes and self._may_start():
+            self._look_at_moved()
 
     def _let_go(self) -> None:
         """Plan again what waited for the end of a pass."""
