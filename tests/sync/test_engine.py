@@ -179,6 +179,36 @@ def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device
     assert b"edited" in device.local.tree().values()
 
 
+def test_a_file_in_place_of_a_folder_meets_an_edit_in_that_folder(
+    device: Device, other: Device
+) -> None:
+    device.local.write("a/y", b"inside")
+    device.settle()
+    other.settle()
+    device.local.remove("a/y")
+    device.local.directories.discard("a/")
+    device.local.write("a", b"a file instead")
+    other.local.write("a/y", b"edited")
+    other.settle()
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert device.local.files["a/y"].data == b"edited"
+    assert names.original_name(device.store.conflicts()[0]) == "a"
+    assert b"a file instead" in device.local.tree().values()
+
+
+def test_a_new_file_meets_a_new_empty_folder_of_its_name(device: Device, other: Device) -> None:
+    other.local.make("a/")
+    other.settle()
+    device.local.write("a", b"file")
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert "a/" in device.local.tree()
+    assert b"file" in device.local.tree().values()
+
+
 def test_a_lost_answer_is_no_conflict(device: Device) -> None:
     device.vault.fault = Faults(1, 1.0, lost_answers=True).__call__
     calls = iter([True])

@@ -507,10 +507,17 @@ class Engine:
         if self._store.row(path) != action.row:
             self._agenda.changed.add(path)
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
-            reason = "the vault has a folder of this name; the file is kept beside it"
-            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
-            return False
+        if action.verb is Verb.PUSH and not path.endswith("/"):
+            kept = self._agenda.folder_there(path)
+            if kept:
+                reason = "the vault has a folder of this name; the file is kept beside it"
+                aside = replace(action, verb=Verb.CONFLICT, reason=reason)
+                self._flight.start(aside, self._new_op())
+            elif kept is None:
+                error = Stale(f"What becomes of the folder {path}/ in the vault is not known yet.")
+                self._delays.hold(path, "pending", error)
+            if kept is not False:
+                return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
