@@ -16,6 +16,7 @@ from vaultsync.remote.client import ABSENT, Condition, Head
 from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
 from vaultsync.remote.listing import Listing
+from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader, content_type, part_size
 
@@ -56,6 +57,9 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+
+    Attributes:
+        mark: The object by which the vault is recognised.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Bucket:
         self._listing = Listing(transport, prefix, ignored)
         self._uploader = Uploader(transport, prefix)
         self._permit = permit
+        self.mark = Mark(transport, prefix, self._listing, permit)
 
     @property
     def requests(self) -> dict[str, int]:
