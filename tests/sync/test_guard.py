@@ -314,6 +314,24 @@ def test_changes_one_by_one_are_held_at_the_threshold(device: Device) -> None:
     assert kinds(device) == {Guard.CHANGES: 60 - len(changed)}
 
 
+def test_saving_one_file_over_and_over_is_no_mass_change(device: Device) -> None:
+    paths = fill(device, 60)
+    for number in range(70):
+        device.local.write(paths[0], f"version {number}".encode())
+        device.settle()
+    assert not kinds(device)
+
+
+def test_a_file_that_comes_and_goes_is_one_file(device: Device) -> None:
+    fill(device, 10)
+    for number in range(40):
+        device.local.write("temporary", f"{number}".encode())
+        device.settle()
+        device.local.remove("temporary")
+        device.settle()
+    assert not kinds(device)
+
+
 def test_allowed_changes_go_through(device: Device) -> None:
     paths = fill(device, 60)
     for path in paths:

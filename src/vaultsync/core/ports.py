@@ -324,7 +324,8 @@ class Vault(Protocol):
     def wait_at_rest(self, timeout: float) -> None:
         """Return once nothing is pending and both sides were observed after this call began.
 
-        Raises TimedOut after `timeout` seconds; SignIn, Retry (offline) or Fatal when the engine
+        Raises TimedOut after `timeout` seconds; GuardRefused when all is done but what a guard
+        holds; SignIn, Retry (offline) or Fatal when the engine
         is in a state that it will not leave by itself.
         """
         ...

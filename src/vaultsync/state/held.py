@@ -1,14 +1,14 @@
 """What the guards count and hold, as questions to the rows and events. Nothing of it is a queue.
 
 What is pending follows from the rows alone. Kept in `meta` are only: since when a guard holds
-(`held <guard>`), from when on it counts (`counted <guard>`), and which paths a person has let
-through (`let <guard> <path>`, with the time).
+(`held <guard>`), from when on it counts (`counted <guard>`), which paths a person has let through
+(`let <guard> <path>`, with the time), and which of those were done (`passed <guard> <path>`).
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaultsync.core.model import Verb
 from vaultsync.core.plan import CHANGED_HERE, EDITED_HERE
@@ -47,6 +47,7 @@ _VERBS = {
     Guard.CHANGES: Verb.PUSH,
     Guard.CONFLICTS: Verb.CONFLICT,
 }
+_SAME_PATH = "SELECT 1 FROM path WHERE path.path = event.path"
 _NOT_LET = "NOT EXISTS (SELECT 1 FROM meta WHERE key = ? || path)"
 _NO_BASE = (
     "b_kind = NULL, b_size = NULL, b_sha256 = NULL, b_ltag = NULL, b_rtag = NULL, b_mtime = NULL,"
@@ -93,22 +94,28 @@ class HeldRows:
         return int(found)
 
     def done(self, guard: Guard, since: float) -> int:
-        """What was done since a time, beyond what a person has let through.
+        """Files to which it was done since a time, without what a person has let through.
 
-        Deletions of directories, and of what lives on under another path, do not count.
+        Deletions of directories do not count, nor of what lives on under another path or is there
+        again; a change does not count beside a further one that is pending.
         """
-        start, passed = self._meta(f"counted {guard}") or (0.0, 0)
-        more = "kept IS NULL AND substr(path, -1) != '/'"
-        reasons: tuple[str, ...] = ()
+        arguments: list[object] = [_VERBS[guard].value, max(since, self._start(guard))]
+        more = ""
         if guard is Guard.CHANGES:
-            more, reasons = "reason IN (?, ?)", (EDITED_HERE, CHANGED_HERE)
-        elif guard is Guard.CONFLICTS:
-            more = "1"
+            more = f" AND reason IN (?, ?) AND NOT EXISTS ({_SAME_PATH} AND {_PENDING[guard]})"
+            arguments += [EDITED_HERE, CHANGED_HERE]
+        elif guard in _PENDING:
+            more = (
+                " AND kept IS NULL AND substr(path, -1) != '/'"
+                f" AND NOT EXISTS ({_SAME_PATH} AND b_kind IS NOT NULL)"
+            )
         (found,) = self._db.execute(
-            f"SELECT count(*) FROM event WHERE verb = ? AND at >= ? AND {more}",  # noqa: S608
-            (_VERBS[guard].value, max(since, start), *reasons),
+            f"SELECT count(DISTINCT path) FROM event WHERE verb = ? AND at >= ?{more}"  # noqa: S608
+            " AND NOT EXISTS (SELECT 1 FROM meta"
+            " WHERE key = ? || event.path AND CAST(value AS REAL) >= event.at)",
+            (*arguments, f"passed {guard} "),
         ).fetchone()
-        return max(0, int(found) - (passed if start >= since else 0))
+        return int(found)
 
     def find_elsewhere(self, guard: Guard, since: float) -> None:
         """Find deletions whose content is live under another path; they do not count.
@@ -186,7 +193,8 @@ class HeldRows:
         prefix = f"let {guard} "
         if guard in _PENDING:
             self._db.execute(
-                "INSERT OR REPLACE INTO meta (key, value) SELECT ? || path, ? FROM path"
+                "INSERT OR REPLACE INTO meta (key, value)"  # noqa: S608 - constants
+                " SELECT ? || path, ? FROM path"
                 f" WHERE b_kind IS NOT NULL AND {_PENDING[guard]}",
                 (prefix, repr(now)),
             )
@@ -194,15 +202,23 @@ class HeldRows:
             "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
             [(prefix + path, repr(now)) for path in paths],
         )
-        self._set_meta(f"counted {guard}", [now, 0])
+        self._set_meta(f"counted {guard}", now)
         self.set_hold(guard, None)
 
-    def passed(self, guard: Guard, path: str) -> None:
-        """One that was let through has been done."""
-        gone = self._db.execute("DELETE FROM meta WHERE key = ?", (f"let {guard} {path}",))
-        if gone.rowcount:
-            start, passed = self._meta(f"counted {guard}") or (0.0, 0)
-            self._set_meta(f"counted {guard}", [start, passed + 1])
+    def passed(self, guard: Guard, path: str, at: float) -> None:
+        """What was let through has been done."""
+        self._db.execute(
+            "UPDATE OR REPLACE meta SET key = ?, value = ? WHERE key = ?",
+            (f"passed {guard} {path}", repr(at), f"let {guard} {path}"),
+        )
+
+    def forget_passed(self, before: float) -> None:
+        """Forget what was let through and done before a time."""
+        self._db.execute(
+            "DELETE FROM meta WHERE key >= 'passed ' AND key < 'passed!'"
+            " AND CAST(value AS REAL) < ?",
+            (before,),
+        )
 
     def forget_let(self, guard: Guard, now: float) -> None:
         """A person's word ends after a day, and with what it was about.
@@ -244,14 +260,15 @@ class HeldRows:
                 return
             after, left = found[-1][0], left - len(found) if left > 0 else left
 
-    def _meta(self, key: str) -> tuple[float, int] | None:
-        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            return None
-        first, second = json.loads(found[0])
-        return first, second
+    def _start(self, guard: Guard) -> float:
+        """From when on the guard counts."""
+        return float(self._meta(f"counted {guard}") or 0.0)
 
-    def _set_meta(self, key: str, value: list[float]) -> None:
+    def _meta(self, key: str) -> Any:
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def _set_meta(self, key: str, value: object) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, json.dumps(value))
         )

@@ -47,6 +47,7 @@ class Guards:
 
     Attributes:
         held: What is held now; read from any thread.
+        conflicts: Paths of the conflicts that are held; read from any thread.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Guards:
         recognition: Recognition | None = None,
     ) -> None:
         self.held: tuple[Held, ...] = ()
+        self.conflicts: tuple[str, ...] = ()
         self._store = store
         self._rows = store.held
         self._clock = clock
@@ -69,6 +71,8 @@ class Guards:
         self._recognition = recognition
         self._free: set[Guard] = set()
         self._wishes: deque[tuple[str, Guard | None]] = deque()
+        with store.transaction():
+            self._rows.forget_passed(clock.now() - safety.DAY)
         self._letting = any(self._rows.has_let(guard) for guard in self._holds)
         self._review_at = 0.0
         self._publish()
@@ -104,8 +108,8 @@ class Guards:
     def recorded(self, path: str, event: Event | None) -> None:
         """Take note of a finished step, within its transaction."""
         guard = None if event is None else _OF_EVENT.get(event.verb)
-        if guard is not None:
-            self._rows.passed(guard, path)
+        if event is not None and guard is not None:
+            self._rows.passed(guard, path, event.at)
         elif self._holds[Guard.CHANGES] is not None:
             # What looked like a change may have been found to be none.
             self._judged.discard(Guard.CHANGES)
@@ -268,7 +272,7 @@ class Guards:
         if recognition is not None and recognition.reason:
             count = sum(self._rows.pending(guard) for guard in DELETIONS)
             found.append(Held(Guard.VAULT, recognition.reason, count, recognition.since))
-        self.held = tuple(found)
+        self.held, self.conflicts = tuple(found), tuple(sorted(self._conflicts))
 
 
 def _is_link(action: Action) -> bool:
