@@ -14,10 +14,13 @@ from vaultsync.sync.guard import DELETIONS, HINT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from vaultsync.core.lookalikes import Lookalikes
     from vaultsync.core.model import Held
     from vaultsync.state.store import Store
     from vaultsync.sync.engine import Engine
 
+EXAMPLES = 3
+"""Pairs of names that look alike that are told."""
 MOST_PATHS = 1000
 """Paths of one guard that are told."""
 
@@ -47,9 +50,17 @@ def waiting(
     }
 
 
-def warnings(held: Sequence[Held]) -> tuple[str, ...]:
-    """A sentence for each guard that holds something."""
-    return tuple(f"Held: {item.reason} {HINT}" for item in held)
+def warnings(held: Sequence[Held], names: Lookalikes) -> tuple[str, ...]:
+    """A sentence for each guard that holds something, and one about names that look alike."""
+    found = [f"Held: {item.reason} {HINT}" for item in held]
+    if names.count:
+        examples = ", ".join(f"'{one}' and '{other}'" for one, other in names.pairs[:EXAMPLES])
+        count = "1 name differs" if names.count == 1 else f"{names.count:,} names differ"
+        found.append(
+            f"{count} from another only in case or in the form of an accent ({examples}). Devices"
+            " whose file system takes them for one keep only one of them."
+        )
+    return tuple(found)
 
 
 def refuse(held: Sequence[Held]) -> None:

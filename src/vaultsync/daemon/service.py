@@ -460,7 +460,11 @@ class Service:
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
         engine, found = self._engine, () if self._trust is None else self._trust.warnings()
-        return found if engine is None else (*holding.warnings(engine.guards.held), *found)
+        return (
+            found
+            if engine is None
+            else (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
+        )
 
     def _status_before(self) -> Status:
         trouble = self._trouble

@@ -93,6 +93,7 @@ class Engine:
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
         self.served = 0
+        self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
         for operation in store.journal():
@@ -477,6 +478,7 @@ class Engine:
         files, size = self._store.totals()
         self.waiting = waiting
         self.served = observer.served
+        self.lookalikes = observer.lookalikes
         self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(
