@@ -11,6 +11,7 @@ from vaultsync.core.errors import Blocked
 from vaultsync.core.model import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PAIRS = [("README", "Readme"), ("caf\u00e9", "cafe\u0301"), ("d/README", "d/readme")]
@@ -34,11 +35,15 @@ def test_what_arrives_never_replaces_what_looks_like_it(
 
 
 def test_what_appears_after_staging_is_not_replaced_either(world: DiskWorld) -> None:
-    with world.side.stage("Readme", BytesContent(b"other"), "op") as staged:  # type: ignore[attr-defined]
-        world.put_behind("README", b"one")
-        with pytest.raises(Blocked, match="one name"):
-            world.side.commit(staged, None)
+    staged = world.side.stage("Readme", BytesContent(b"other"), "op")
+    world.put_behind("README", b"one")
+    with pytest.raises(Blocked, match="one name"):
+        world.side.commit(staged, None)
     assert world.read_behind("README") == b"one"
+
+
+def _stage(world: DiskWorld) -> Callable[[str], object]:
+    return lambda path: world.side.stage(path, BytesContent(b"other"), "op")
 
 
 @pytest.mark.parametrize("other", ["DOCS/new", "Docs/", "Docs/deep/"])
@@ -46,11 +51,9 @@ def test_a_folder_that_looks_like_another_is_not_mixed_with_it(
     world: DiskWorld, other: str
 ) -> None:
     world.put_behind("docs/a", b"a")
+    put = world.side.make_directory if other.endswith("/") else _stage(world)
     with pytest.raises(Blocked, match="one name"):
-        if other.endswith("/"):
-            world.side.make_directory(other)
-        else:
-            world.side.stage(other, BytesContent(b"other"), "op")
+        put(other)
     assert [item.path for item in world.side.entries()] == ["docs/", "docs/a"]
 
 

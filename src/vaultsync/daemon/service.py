@@ -459,12 +459,11 @@ class Service:
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
-        engine, found = self._engine, () if self._trust is None else self._trust.warnings()
-        return (
-            found
-            if engine is None
-            else (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
-        )
+        engine, trust = self._engine, self._trust
+        found = () if trust is None else trust.warnings()
+        if engine is not None:
+            found = (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
+        return found
 
     def _status_before(self) -> Status:
         trouble = self._trouble

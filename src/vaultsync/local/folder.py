@@ -370,7 +370,7 @@ class Folder:
 def taken(path: str, twin: str) -> Blocked:
     """The error for a name that the file system takes for that of something else."""
     return Blocked(
-        f"'{path}' cannot be put beside '{twin}': the folder's file system takes them for one name.",
+        f"'{path}' cannot be put beside '{twin}': to the folder's disk they are one name.",
         "Rename one of them.",
     )
 
