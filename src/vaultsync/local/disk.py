@@ -20,7 +20,7 @@ from vaultsync.local.content import (
 )
 from vaultsync.local.faults import translate, translated
 from vaultsync.local.files import SystemFiles
-from vaultsync.local.folder import Folder, ParentMissing, Place
+from vaultsync.local.folder import Folder, ParentMissing, Place, taken
 from vaultsync.local.identity import Match, compare
 from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
@@ -153,7 +153,15 @@ class Disk:
         op: str,
         parents: tuple[str, ...] = (),  # noqa: ARG002 - only objects carry their ancestry
     ) -> LocalStaged:
-        """Write the bytes of `content` to the staging folder, durably."""
+        """Write the bytes of `content` to the staging folder, durably.
+
+        Raises:
+            Blocked: When the file system cannot show them under that name.
+        """
+        with self._folder.top() as top:
+            twin = self._folder.twin(top, path)
+        if twin is not None:
+            raise taken(path, twin)
         return self._swap.stage(path, content, op)
 
     def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> LocalStaged:

@@ -18,6 +18,7 @@ from vaultsync.remote.copying import Copier, Copy
 from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
 from vaultsync.remote.listing import Listing
+from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
 
@@ -56,6 +57,9 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+
+    Attributes:
+        mark: The object by which the vault is recognised.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Bucket:
         self._uploader = Uploader(transport, prefix)
         self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
+        self.mark = Mark(transport, prefix, self._listing, permit)
 
     @property
     def requests(self) -> dict[str, int]:
