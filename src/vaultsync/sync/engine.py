@@ -533,8 +533,8 @@ class Engine:
                 aside = replace(action, verb=Verb.CONFLICT, reason=reason)
                 self._flight.start(aside, self._new_op())
             elif kept is None:
-                error = Stale(f"What becomes of the folder {path}/ in the vault is not known yet.")
-                self._delays.hold(path, "pending", error)
+                unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
+                self._delays.hold(path, "pending", Stale(unknown))
             if kept is not False:
                 return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None

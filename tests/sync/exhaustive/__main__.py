@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", type=int, default=10, help="how many broken states to print")
     given = parser.parse_args()
+    logging.disable()  # each conflict copy is worth a warning, elsewhere
     began, judged, broken = time.monotonic(), 0, 0
     with ProcessPoolExecutor(given.processes) as pool:
         states = STATES[given.paths]()
@@ -32,6 +34,7 @@ def main() -> int:
                 broken += bool(found)
                 if found and broken <= given.show:
                     print(described(nodes, found))
+            print(f"{judged} states so far", file=sys.stderr)
     seconds = time.monotonic() - began
     print(f"{judged} states in {seconds:.0f} s, {broken} of them end otherwise than they must")
     return 1 if broken else 0

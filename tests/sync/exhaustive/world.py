@@ -116,17 +116,9 @@ class World:
             if node.arrived:
                 version = self.vault.files[path]
                 self.vault.files[path] = replace(version, ops=(_op(path),))
-        for side in (self.local, self.vault):
-            # Emptied folders stay only where the state says so.
-            side.directories = set()
-        for path, node in self.nodes:
-            if isinstance(node, Folder):
-                for side, wanted in ((self.local, node.here), (self.vault, node.there)):
-                    side.directories |= {path} if wanted else set()
-        for path in self.local.files:
-            self.local.directories.update(names.parents(path))
-        for path, node in self.nodes:
-            rows[path] = self._seen(rows[path], node)
+        self._make_folders()
+        for path, state in self.nodes:
+            rows[path] = self._seen(rows[path], state)
         above = {directory for path, _ in files for directory in names.parents(path)}
         rows |= {directory: self._above(directory) for directory in above - rows.keys()}
         with self.store.transaction():
@@ -134,6 +126,17 @@ class World:
             for path, node in files:
                 if node.unknown != NOTHING:
                     self.store.intend(self._intent(rows[path], node), self.clock.now())
+
+    def _make_folders(self) -> None:
+        """Emptied folders stay only where the state says so."""
+        for side in (self.local, self.vault):
+            side.directories = set()
+        for path, node in self.nodes:
+            if isinstance(node, Folder):
+                for side, wanted in ((self.local, node.here), (self.vault, node.there)):
+                    side.directories |= {path} if wanted else set()
+        for path in self.local.files:
+            self.local.directories.update(names.parents(path))
 
     def _agreed(self, path: str, node: File) -> Row:
         """The row when both sides were equal, which they are made for a moment."""
