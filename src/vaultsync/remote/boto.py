@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -120,12 +121,15 @@ class BotoTransport:
         answer["Body"].close()
         raise Stale(f"The vault gave another version of '{key}' than was asked for.")
 
-    def head(self, key: str) -> Head | None:
-        """Describe an object; None when the server says that it is not there."""
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object, None when the server says that it is not there; and one part."""
+        which = {} if part is None else {"PartNumber": part}
         try:
-            return shapes.head(self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED"))
+            answer = self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED", **which)
         except Missing:
             return None
+        head = shapes.head(answer)
+        return head if part is None else replace(head, part=answer["ContentLength"])
 
     def list_page(
         self, prefix: str, *, after: str = "", more: str | None = None, limit: int = 1000

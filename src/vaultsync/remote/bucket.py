@@ -17,6 +17,7 @@ from vaultsync.remote.client import ABSENT, Condition, Head
 from vaultsync.remote.copying import Copier, Copy
 from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
+from vaultsync.remote.likeness import alike
 from vaultsync.remote.listing import Listing
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
@@ -106,12 +107,7 @@ class Bucket:
             raise Stale(f"'{path}' is not what it was.")
         if now.sha256 is not None:
             return now
-        if (
-            like is not None
-            and like.entry.size == now.size
-            and "-" not in now.tag
-            and like.md5() == now.tag
-        ):
+        if like is not None and alike(self._transport, self._prefix + path, now, like):
             return replace(now, sha256=like.sha256())
         with self.open(path, now) as content:
             return replace(now, sha256=content.sha256())

@@ -43,6 +43,7 @@ class Head:
         metadata: User metadata, names in lower case.
         headers: The standing headers of the object, such as Content-Type, by HTTP name.
         archived: Whether the content must be restored before it can be read.
+        part: Bytes of the part that was asked for, or None.
     """
 
     etag: str
@@ -53,6 +54,7 @@ class Head:
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     archived: bool = False
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,13 @@ class Transport(Protocol):
         """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
         ...
 
-    def head(self, key: str) -> Head | None:
-        """Describe an object; None when the server says that it is not there."""
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object, None when the server says that it is not there; and one part of it.
+
+        Args:
+            key: Which object.
+            part: Number from 1 of a part of a multipart object, to learn its size.
+        """
         ...
 
     def list_page(

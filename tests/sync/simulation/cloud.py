@@ -284,7 +284,9 @@ class Client:
 
         return self._read(f"get {key[len(PREFIX) :]}", apply)
 
-    def head(self, key: str) -> Head | None:
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object; this server does not tell the size of a part."""
+
         def apply() -> Head | None:
             found = self._cloud.objects.get(key)
             if found is None and self._cloud.world.scenario.denies:
