@@ -1,4 +1,4 @@
-"""The suite's worlds for the remote side: moto in this process, and the local cloud."""
+"""The suite's worlds for the remote side: moto and the model in this process, the local cloud."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import DIRECT, Member, aws, member_of, sign_up
 from tests.contract.worlds import World, ignored, world
+from tests.s3model.state import Bucket as Modelled
 from vaultsync.cloud.local import REGION, LocalCloud
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
@@ -22,6 +23,7 @@ from vaultsync.remote.conditions import Conditions, Permit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.s3model import S3Model
     from vaultsync.core.ports import Side
 
 MOTO_CANNOT = {
@@ -107,6 +109,31 @@ def moto(request: pytest.FixtureRequest) -> Iterator[World]:
     foreign.create_bucket(Bucket=bucket)
     credentials = Credentials("key", "secret")
     yield from _running(lambda: BotoTransport(bucket, REGION, credentials, url), foreign, bucket)
+
+
+@world("model")
+@contextmanager
+def model(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A bucket of the test's own on a model, without accounts."""
+    yield from _modelled(request, "")
+
+
+@world("model-versioned")
+@contextmanager
+def model_versioned(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The same in a bucket that keeps versions."""
+    yield from _modelled(request, "Enabled")
+
+
+def _modelled(request: pytest.FixtureRequest, versioning: str) -> Iterator[World]:
+    running: S3Model = request.getfixturevalue("s3model")
+    foreign = request.getfixturevalue("model_foreign")
+    bucket = f"vault-{secrets.token_hex(6)}"
+    running.service.buckets[bucket] = Modelled(bucket, versioning)
+    credentials = Credentials("key", "secret")
+    yield from _running(
+        lambda: BotoTransport(bucket, REGION, credentials, running.url), foreign, bucket
+    )
 
 
 @world("cloud")
