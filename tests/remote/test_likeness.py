@@ -36,44 +36,46 @@ def upload(foreign: Any, bucket: str, sizes: Sequence[int]) -> Entry:
 
 @pytest.mark.parametrize(
     "sizes",
-    [[len(DATA)], [FIVE, FIVE, len(DATA) - 2 * FIVE], [6 << 20, len(DATA) - (6 << 20)]],
-    ids=["one part", "parts of 5 MiB", "parts of 6 MiB"],
+    [[len(DATA)], [FIVE, FIVE, len(DATA) - 2 * FIVE], [7 << 20, len(DATA) - (7 << 20)]],
+    ids=["one part", "parts of 5 MiB", "parts of 7 MiB"],
 )
-def test_parts_of_one_size_need_no_download(make: Making, foreign: Any, sizes: list[int]) -> None:
-    entry = upload(foreign, make.bucket, sizes)
+def test_parts_of_one_size_need_no_download(
+    on_model: Making, theirs: Any, sizes: list[int]
+) -> None:
+    entry = upload(theirs, on_model.bucket, sizes)
     assert entry.tag.endswith(f"-{len(sizes)}")
-    side = make.side()
+    side = on_model.side()
     found = side.identify("f", entry, Bytes(DATA))
     assert found.sha256 == hashlib.sha256(DATA).hexdigest()
     assert side.requests == {"HeadObject": 1 if len(sizes) == 1 else 2}
-    assert not alike(make.transport(), PREFIX + "f", entry, Bytes(DATA[:-1] + b"!"))
+    assert not alike(on_model.transport(), PREFIX + "f", entry, Bytes(DATA[:-1] + b"!"))
 
 
-def test_parts_of_several_sizes_prove_nothing(make: Making, foreign: Any) -> None:
-    entry = upload(foreign, make.bucket, [6 << 20, FIVE, len(DATA) - FIVE - (6 << 20)])
-    side = make.side()
-    assert not alike(make.transport(), PREFIX + "f", entry, Bytes(DATA))
+def test_parts_of_several_sizes_prove_nothing(on_model: Making, theirs: Any) -> None:
+    entry = upload(theirs, on_model.bucket, [6 << 20, FIVE, len(DATA) - FIVE - (6 << 20)])
+    side = on_model.side()
+    assert not alike(on_model.transport(), PREFIX + "f", entry, Bytes(DATA))
     found = side.identify("f", entry, Bytes(DATA))
     assert found.sha256 == hashlib.sha256(DATA).hexdigest()
     assert side.requests["GetObject"] > 0
 
 
 @pytest.mark.parametrize("tag", ["x", f"{'0' * 32}-x", f"{'0' * 32}-0", f"{'0' * 32}-1-1"])
-def test_an_etag_of_another_kind_proves_nothing(make: Making, tag: str) -> None:
-    transport = make.transport()
+def test_an_etag_of_another_kind_proves_nothing(on_model: Making, tag: str) -> None:
+    transport = on_model.transport()
     for data in (b"", b"content"):
         like = Bytes(data)
         assert not alike(transport, PREFIX + "f", Entry(Kind.FILE, len(data), tag), like)
 
 
-def test_another_size_is_not_even_read(make: Making) -> None:
+def test_another_size_is_not_even_read(on_model: Making) -> None:
     like = Bytes(b"content")
     like.stale = True
-    assert not alike(make.transport(), PREFIX + "f", Entry(Kind.FILE, 8, f"{'0' * 32}-1"), like)
+    assert not alike(on_model.transport(), PREFIX + "f", Entry(Kind.FILE, 8, f"{'0' * 32}-1"), like)
 
 
-def test_another_version_proves_nothing(make: Making, foreign: Any) -> None:
-    upload(foreign, make.bucket, [len(DATA)])
+def test_another_version_proves_nothing(on_model: Making, theirs: Any) -> None:
+    upload(theirs, on_model.bucket, [len(DATA)])
     entry = Entry(Kind.FILE, len(DATA), f"{'0' * 32}-3")
-    assert not alike(make.transport(), PREFIX + "f", entry, Bytes(DATA))
-    assert not alike(make.transport(), PREFIX + "absent", entry, Bytes(DATA))
+    assert not alike(on_model.transport(), PREFIX + "f", entry, Bytes(DATA))
+    assert not alike(on_model.transport(), PREFIX + "absent", entry, Bytes(DATA))
