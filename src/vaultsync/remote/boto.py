@@ -123,7 +123,7 @@ class BotoTransport:
 
     def head(self, key: str, part: int | None = None) -> Head | None:
         """Describe an object, None when the server says that it is not there; and one part."""
-        which = {} if part is None else {"PartNumber": part}
+        which: dict[str, Any] = {} if part is None else {"PartNumber": part}
         try:
             answer = self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED", **which)
         except Missing:
