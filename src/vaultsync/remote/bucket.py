@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vaultsync.core.ports import Content, Staged
     from vaultsync.remote.client import Transport, Written
     from vaultsync.remote.conditions import Permit
+    from vaultsync.remote.unfinished import UploadLedger
 
 WHOLE = 1 << 20
 """Content up to this many bytes is read with the request that opens it."""
@@ -57,6 +58,7 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+        ledger: Keeps what is needed to go on with uploads after a restart.
     """
 
     def __init__(
@@ -66,12 +68,13 @@ class Bucket:
         device: str,
         ignored: Callable[[str], bool],
         permit: Permit | None = None,
+        ledger: UploadLedger | None = None,
     ) -> None:
         self._transport = transport
         self._prefix = prefix
         self._device = device
         self._listing = Listing(transport, prefix, ignored)
-        self._uploader = Uploader(transport, prefix)
+        self._uploader = Uploader(transport, prefix, ledger)
         self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
 
@@ -79,6 +82,13 @@ class Bucket:
     def requests(self) -> dict[str, int]:
         """Requests sent so far, by operation name."""
         return self._transport.requests
+
+    def tidy(self, wanted: Callable[[str], bool]) -> None:
+        """Give up uploads that were begun too long ago, or of paths that are not wanted any more.
+
+        For once after the start; costs nothing where none is unfinished.
+        """
+        self._uploader.tidy(wanted)
 
     def close(self) -> None:
         """Release threads and connections."""
@@ -153,7 +163,7 @@ class Bucket:
         return Shown(_entry(staged, written))
 
     def discard(self, token: str) -> None:
-        """Give a multipart upload up; what is in hand or to be copied at once has none."""
+        """Give a multipart upload up, unless the next stage of its path is to go on with it."""
         self._uploader.discard(token)
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:
@@ -165,10 +175,11 @@ class Bucket:
         """
         word = json.loads(token or "{}")
         entry = self._mine(path, op, word.get("sha256"))
-        if entry is None and word.get("upload"):
-            self.discard(token)
+        if entry is None and self._uploader.discard(token):
             # A completion that was still under way either won against that or never will.
             entry = self._mine(path, op, word.get("sha256"))
+        if entry is not None:
+            self._uploader.finished(path, token)
         return entry
 
     def make_directory(self, path: str) -> Entry:
@@ -189,6 +200,7 @@ class Bucket:
             if expected.tag == MARKER:
                 self._delete_marker(path)
             return
+        self._uploader.drop(path)
         try:
             self._transport.delete(self._prefix + path, expected.tag)
         except Missing:

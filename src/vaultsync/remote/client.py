@@ -112,11 +112,13 @@ class Part:
         number: From 1.
         etag: The part's ETag without quotes.
         digest: Its SHA-256, when known.
+        size: Its bytes, when known.
     """
 
     number: int
     etag: str
     digest: bytes | None = None
+    size: int | None = None
 
 
 class Answer(Protocol):
@@ -272,8 +274,11 @@ class Transport(Protocol):
         """Give an upload up; no error when it is gone already."""
         ...
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        """List the parts that an upload holds (the first thousand); none when it is gone."""
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        """List the parts that an upload holds, in order; None when it is gone.
+
+        One request for every thousand parts.
+        """
         ...
 
     def close(self) -> None:
