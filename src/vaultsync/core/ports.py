@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from vaultsync.core.model import Entry, Seen, Status, Unseen, Waiting
+    from vaultsync.core.model import Entry, Held, Seen, Status, Unseen, Waiting
 
 
 class Content(Protocol):
@@ -249,6 +249,25 @@ class Side(Protocol):
         ...
 
 
+class VaultMark(Protocol):
+    """The object by which a vault is recognised. Called by the engine's thread."""
+
+    def shown(self) -> str | None:
+        """Its tag in the last listing of everything; None when that did not show it."""
+        ...
+
+    def read(self) -> tuple[str, str] | None:
+        """What it says and its tag; None when it is not there."""
+        ...
+
+    def put(self, identity: str) -> str:
+        """Put it where none is, and return its tag.
+
+        Raises Stale when there is one; Retry, SignIn, Blocked and Fatal as a Side does.
+        """
+        ...
+
+
 class Watcher(Protocol):
     """Marks paths dirty; never says what happened to them."""
 
@@ -288,6 +307,18 @@ class Vault(Protocol):
         """Conflict copies as (path of the copy, path of the original), in path order."""
         ...
 
+    def held(self) -> list[Held]:
+        """What the guards hold until a person decides."""
+        ...
+
+    def allow_held(self, guard: str | None = None) -> int:
+        """Let through what a guard (None: any) holds now; how many files that are."""
+        ...
+
+    def restore_held(self, guard: str | None = None) -> int:
+        """Undo what a guard (None: any) holds, from the other side; how many files that are."""
+        ...
+
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path, as JSON-ready values.
 
@@ -311,7 +342,8 @@ class Vault(Protocol):
     def wait_at_rest(self, timeout: float) -> None:
         """Return once nothing is pending and both sides were observed after this call began.
 
-        Raises TimedOut after `timeout` seconds; SignIn, Retry (offline) or Fatal when the engine
+        Raises TimedOut after `timeout` seconds; GuardRefused when all is done but what a guard
+        holds; SignIn, Retry (offline) or Fatal when the engine
         is in a state that it will not leave by itself.
         """
         ...

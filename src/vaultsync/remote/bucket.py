@@ -19,6 +19,7 @@ from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
 from vaultsync.remote.likeness import alike
 from vaultsync.remote.listing import Listing
+from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
 
@@ -59,6 +60,9 @@ class Bucket:
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
         ledger: Keeps what is needed to go on with uploads after a restart.
+
+    Attributes:
+        mark: The object by which the vault is recognised.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Bucket:
         self._uploader = Uploader(transport, prefix, ledger)
         self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
+        self.mark = Mark(transport, prefix, self._listing, permit)
 
     @property
     def requests(self) -> dict[str, int]:
