@@ -23,7 +23,7 @@ from vaultsync.core.errors import (
     VaultsyncError,
 )
 from vaultsync.core.model import Held, State, Status, Waiting
-from vaultsync.daemon import account, answers, holding, notify
+from vaultsync.daemon import account, answers, holding, leftovers, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import Rules
@@ -33,6 +33,7 @@ from vaultsync.local.watch import FolderWatcher
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 from vaultsync.state.store import Damaged, Store
+from vaultsync.state.uploads import Uploads
 from vaultsync.sync.engine import Engine
 from vaultsync.sync.lanes import Lanes
 from vaultsync.sync.settings import Settings
@@ -205,11 +206,13 @@ class Service:
         disk.clear_staging([operation.op for operation in store.journal()])
         session = account.session(profile, self._places, store.meta("identity") or "")
         stack.callback(session.close)
-        bucket = self._connect(store, session)
+        uploads = stack.enter_context(Uploads(self._places.state_dir / DATABASE))
+        bucket = self._connect(store, session, uploads)
         stack.callback(bucket.close)
         session.start()
         lanes = Lanes(profile.limits.transfers + 2)
         stack.callback(lanes.close, GRACE)
+        lanes.submit(lambda: leftovers.give_up(bucket, disk, self._rules))
         engine = Engine(
             store,
             disk,
@@ -229,7 +232,7 @@ class Service:
         stack.callback(self._forget)
         return engine
 
-    def _connect(self, store: Store, session: Session) -> Bucket:
+    def _connect(self, store: Store, session: Session, uploads: Uploads) -> Bucket:
         """The remote side; needs the identity id, which is asked for once and then kept."""
         profile, cloud = self._profile, self._profile.cloud
         prefix = store.meta("prefix")
@@ -252,7 +255,9 @@ class Service:
             connections=profile.limits.transfers + 8,
         )
         self._trust = Trust(store, profile, transport, prefix)
-        return Bucket(transport, prefix, profile.device.name, self._rules, self._trust.permit)
+        return Bucket(
+            transport, prefix, profile.device.name, self._rules, self._trust.permit, uploads
+        )
 
     def _keep_trust(self) -> None:
         if self._trust is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import random
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -120,12 +120,15 @@ class BotoTransport:
         answer["Body"].close()
         raise Stale(f"The vault gave another version of '{key}' than was asked for.")
 
-    def head(self, key: str) -> Head | None:
-        """Describe an object; None when the server says that it is not there."""
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object, None when the server says that it is not there; and one part."""
+        which: dict[str, Any] = {} if part is None else {"PartNumber": part}
         try:
-            return shapes.head(self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED"))
+            answer = self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED", **which)
         except Missing:
             return None
+        head = shapes.head(answer)
+        return head if part is None else replace(head, part=answer["ContentLength"])
 
     def list_page(
         self, prefix: str, *, after: str = "", more: str | None = None, limit: int = 1000
@@ -225,10 +228,7 @@ class BotoTransport:
             CopySourceIfMatch=shapes.quoted(etag),
             **part,
         )
-        result = answer["CopyPartResult"]
-        checksum = result.get("ChecksumSHA256")
-        digest = base64.b64decode(checksum) if checksum else None
-        return Part(number, result["ETag"].strip('"'), digest)
+        return shapes.part({"PartNumber": number, **answer["CopyPartResult"]})
 
     def complete(
         self,
@@ -259,19 +259,25 @@ class BotoTransport:
         """Give an upload up; no error when it is gone already."""
         self._forgiving("AbortMultipartUpload", key, upload)
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        """List the parts that an upload holds (the first thousand); none when it is gone."""
-        answer = self._forgiving("ListParts", key, upload)
-        return [
-            Part(part["PartNumber"], part["ETag"].strip('"')) for part in answer.get("Parts", ())
-        ]
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        """List the parts that an upload holds, in order; None when it is gone."""
+        parts: list[Part] = []
+        more: dict[str, int] = {}
+        while True:
+            answer = self._forgiving("ListParts", key, upload, **more)
+            if not answer:
+                return None
+            parts += [shapes.part(part) for part in answer.get("Parts", ())]
+            if not answer.get("IsTruncated"):
+                return parts
+            more = {"PartNumberMarker": parts[-1].number}
 
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
 
-    def _forgiving(self, operation: str, key: str, upload: str) -> dict[str, Any]:
-        return self._call(operation, key, gone="NoSuchUpload", Key=key, UploadId=upload)
+    def _forgiving(self, operation: str, key: str, upload: str, **more: Any) -> dict[str, Any]:
+        return self._call(operation, key, gone="NoSuchUpload", Key=key, UploadId=upload, **more)
 
     def _call(
         self, operation: str, key: str, *, gone: str = "", **parameters: Any

@@ -43,6 +43,7 @@ class Head:
         metadata: User metadata, names in lower case.
         headers: The standing headers of the object, such as Content-Type, by HTTP name.
         archived: Whether the content must be restored before it can be read.
+        part: Bytes of the part that was asked for, or None.
     """
 
     etag: str
@@ -53,6 +54,7 @@ class Head:
     metadata: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     archived: bool = False
+    part: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,13 @@ class Part:
         number: From 1.
         etag: The part's ETag without quotes.
         digest: Its SHA-256, when known.
+        size: Its bytes, when known.
     """
 
     number: int
     etag: str
     digest: bytes | None = None
+    size: int | None = None
 
 
 class Answer(Protocol):
@@ -179,8 +183,13 @@ class Transport(Protocol):
         """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
         ...
 
-    def head(self, key: str) -> Head | None:
-        """Describe an object; None when the server says that it is not there."""
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object, None when the server says that it is not there; and one part of it.
+
+        Args:
+            key: Which object.
+            part: Number from 1 of a part of a multipart object, to learn its size.
+        """
         ...
 
     def list_page(
@@ -265,8 +274,11 @@ class Transport(Protocol):
         """Give an upload up; no error when it is gone already."""
         ...
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        """List the parts that an upload holds (the first thousand); none when it is gone."""
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        """List the parts that an upload holds, in order; None when it is gone.
+
+        One request for every thousand parts.
+        """
         ...
 
     def close(self) -> None:

@@ -64,6 +64,10 @@ class Busy(Retry):
     """The server turned the request away before doing anything."""
 
 
+class Clash(Retry):
+    """Another write of the same key was under way. What was begun has to be begun anew."""
+
+
 class Broken(Retry):
     """The request was sent, and no answer came that tells what became of it."""
 
@@ -129,7 +133,7 @@ def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
     if code in _DAMAGED:
         return Retry(f"'{key}' arrived damaged at the vault; it was not stored.")
     if status == 409:
-        return Retry(f"Somebody else is writing '{key}'.", unknown_outcome=written)
+        return Clash(f"Somebody else is writing '{key}'.", unknown_outcome=written)
     if status >= 500 and status not in (501, 507):
         return Broken(f"The vault has a fault ({code or status}).", unknown_outcome=written)
     return _refused(code or str(status), status, operation, key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.parsers import ResponseParserError
 
-from vaultsync.remote.client import Condition, Head, Listed, Written
+from vaultsync.remote.client import Condition, Head, Listed, Part, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +106,13 @@ def head(answer: dict[str, Any]) -> Head:
         archived=not restored
         and (answer.get("StorageClass") in ARCHIVES or "ArchiveStatus" in answer),
     )
+
+
+def part(item: dict[str, Any]) -> Part:
+    """What a listing of parts, or the answer to the copy of one, tells."""
+    checksum = item.get("ChecksumSHA256")
+    digest = base64.b64decode(checksum) if checksum else None
+    return Part(item["PartNumber"], item["ETag"].strip('"'), digest, item.get("Size"))
 
 
 def written(answer: dict[str, Any]) -> Written:

@@ -183,6 +183,11 @@ def composite(digests: list[bytes]) -> str:
     return f"{base64.b64encode(whole).decode('ascii')}-{len(digests)}"
 
 
+def part_of(number: int, body: bytes) -> Part:
+    etag = hashlib.md5(body).hexdigest()  # noqa: S324 - what an ETag is
+    return Part(number, etag, hashlib.sha256(body).digest(), len(body))
+
+
 class MemoryAnswer:
     """The answer to a GET."""
 
@@ -284,7 +289,9 @@ class Client:
 
         return self._read(f"get {key[len(PREFIX) :]}", apply)
 
-    def head(self, key: str) -> Head | None:
+    def head(self, key: str, part: int | None = None) -> Head | None:
+        """Describe an object; this server does not tell the size of a part."""
+
         def apply() -> Head | None:
             found = self._cloud.objects.get(key)
             if found is None and self._cloud.world.scenario.denies:
@@ -369,17 +376,17 @@ class Client:
         if found is None:
             raise Retry(f"The upload of '{key}' is gone.")
         found.parts[number] = body
-        return Part(number, hashlib.md5(body).hexdigest(), hashlib.sha256(body).digest())  # noqa: S324
+        return part_of(number, body)
 
     def abort(self, key: str, upload: str) -> None:
         self._read(f"abort {key}", lambda: self._cloud.uploads.pop(upload, None))
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        def apply() -> list[Part]:
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        def apply() -> list[Part] | None:
             found = self._cloud.uploads.get(upload)
             if found is None:
-                return []
-            return [Part(number, "", None) for number in found.parts]
+                return None
+            return [part_of(number, body) for number, body in sorted(found.parts.items())]
 
         return self._read(f"list parts {key}", apply)
 
