@@ -49,7 +49,8 @@ class Events:
         self, path: str = "", *, before: int = 0, since: float = 0, limit: int = CHUNK
     ) -> list[Event]:
         """Events, newest first; see `core.ports.Past.events`."""
-        where, values = ["at >= ?"], [since]
+        where: list[str] = ["at >= ?"]
+        values: list[Any] = [since]
         if before:
             where.append("id < ?")
             values.append(before)
@@ -102,7 +103,7 @@ class Events:
 def _concerning(path: str) -> tuple[str, list[Any]]:
     """The condition for a file, or a folder and all below it; for a copy, also how it was made."""
     condition = "path = ? OR path >= ? AND path < ?"
-    values = [path, path + "/", path + "0"]
+    values: list[Any] = [path, path + "/", path + "0"]
     original = original_name(path)
     if original != path:
         condition += " OR path = ? AND kept = ?"
