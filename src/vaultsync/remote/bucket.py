@@ -18,6 +18,7 @@ from vaultsync.remote.faults import Denied, Missing
 from vaultsync.remote.listing import Listing
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader, content_type, part_size
+from vaultsync.remote.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+
+    Attributes:
+        versions: What the bucket keeps of the past.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Bucket:
         self._listing = Listing(transport, prefix, ignored)
         self._uploader = Uploader(transport, prefix)
         self._permit = permit
+        self.versions = Versions(transport, prefix)
 
     @property
     def requests(self) -> dict[str, int]:
