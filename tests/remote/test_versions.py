@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def side(make: Making, foreign: Any) -> Bucket:
-    foreign.put_bucket_versioning(
-        Bucket=make.bucket, VersioningConfiguration={"Status": "Enabled"}
-    )
+    foreign.put_bucket_versioning(Bucket=make.bucket, VersioningConfiguration={"Status": "Enabled"})
     return make.side()
 
 
@@ -54,7 +52,7 @@ def test_the_versions_of_a_file_are_listed_newest_first(side: Bucket) -> None:
 
 def test_a_version_is_read_as_it_was(side: Bucket) -> None:
     for data in (b"small", b"large" * 1_000_000):
-        replaced(side, "f", data, b"other")
+        replaced(side, "f", data, b"another")
         old = next(each for each in side.versions.of("f") if each.size == len(data))
         with side.versions.open(old) as content:
             assert b"".join(content.chunks()) == data
@@ -116,9 +114,7 @@ class Kept:
         found = [item for item in self.items if item.key.startswith(prefix)]
         start = int(more[1]) if more is not None else 0
         end = start + 2
-        return VersionPage(
-            tuple(found[start:end]), ("", str(end)) if len(found) > end else None
-        )
+        return VersionPage(tuple(found[start:end]), ("", str(end)) if len(found) > end else None)
 
 
 GONE, THERE = True, False

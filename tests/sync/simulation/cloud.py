@@ -272,6 +272,7 @@ class Client:
         version: str | None = None,
     ) -> MemoryAnswer:
         assert version is None
+
         def apply() -> MemoryAnswer:
             found = self._cloud.objects.get(key)
             if found is None:
