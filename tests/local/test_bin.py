@@ -107,7 +107,11 @@ def test_a_file_that_appears_at_the_last_moment_is_not_replaced(
     folder: DiskWorld, hooked: Hooked
 ) -> None:
     item = bin_it(folder, "f", b"old")
-    hooked.before("move", lambda: put(folder, "f", b"new") and None)
+
+    def appear() -> None:
+        put(folder, "f", b"new")
+
+    hooked.before("move", appear)
     assert folder.disk.bin.put_back(item.id) == "f (restored)"
     assert shown(folder.root) == {"f": b"new", "f (restored)": b"old"}
 

@@ -13,6 +13,8 @@ from vaultsync.remote.client import Stored, VersionPage
 from vaultsync.remote.versions import Versions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vaultsync.remote.bucket import Bucket
 
 
@@ -85,11 +87,12 @@ def test_what_never_was_is_not_found(side: Bucket) -> None:
 def test_a_bucket_that_keeps_none_says_so(make: Making) -> None:
     side = make.side()
     put(side, "f", b"1")
-    for ask in (
+    asked: list[Callable[[], list[Version]]] = [
         lambda: side.versions.of("f"),
         lambda: side.versions.of("g"),
         lambda: list(side.versions.below("")),
-    ):
+    ]
+    for ask in asked:
         with pytest.raises(Fatal, match="keeps no versions") as raised:
             ask()
         assert not isinstance(raised.value, NotFound)
