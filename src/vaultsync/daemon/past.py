@@ -38,6 +38,8 @@ LOOK_EVERY = 60.0
 """Seconds at least between two looks at what was written to in the trash."""
 SPARE = 50
 """The trash is looked at for one part in so many of the time."""
+OPENING = 5.0
+"""Seconds that a request waits for folder and vault to be opened."""
 _TRIES = 100
 """How often a place is tried that changes, or is taken, at that very moment."""
 MOST_PATHS = 100_000
@@ -91,12 +93,14 @@ class Past:
 
     @contextmanager
     def serving(self, sides: Sides) -> Iterator[None]:
-        """Work on these sides while the block runs."""
-        self._sides = sides
+        """Work on these sides while the block runs, then on those of before."""
+        before, self._sides = self._sides, sides
+        with self._turned:
+            self._turned.notify_all()
         try:
             yield
         finally:
-            self._sides = None
+            self._sides = before
 
     def keep(self) -> None:
         """Write down what was done, and let go of what is too old; the engine's thread calls it.
@@ -233,17 +237,23 @@ class Past:
 
     @property
     def _open(self) -> Sides:
-        sides = self._sides
-        if sides is None:
-            raise Retry("The folder is not open at the moment.", "Ask again in a moment.")
-        return sides
+        return self._opened(lambda sides: sides is not None, "folder")
 
     @property
     def _bucket(self) -> Bucket:
-        bucket = self._open.bucket
-        if bucket is None:
-            raise Retry("The vault is not open at the moment.", "Ask again in a moment.")
-        return bucket
+        sides = self._opened(lambda sides: sides is not None and sides.bucket is not None, "vault")
+        if sides.bucket is None:
+            raise Retry("The vault was closed a moment ago.", "Ask again in a moment.")
+        return sides.bucket
+
+    def _opened(self, ready: Callable[[Sides | None], bool], what: str) -> Sides:
+        """What is open, once it is: a daemon that says it is ready may still be opening it."""
+        with self._turned:
+            self._turned.wait_for(lambda: ready(self._sides), OPENING)
+        sides = self._sides
+        if sides is None or not ready(sides):
+            raise Retry(f"The {what} cannot be used at the moment.", "See `vaultsync status`.")
+        return sides
 
     def _note_emptied(self, done: Emptied, why: str) -> None:
         if done.files:

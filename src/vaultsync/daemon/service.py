@@ -219,6 +219,7 @@ class Service:
                 store.set_meta("marker", marker)
             disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
         self._lock_folder(stack)
+        stack.enter_context(self.past.serving(Sides(store, disk)))
         disk.clear_staging([operation.op for operation in store.journal()])
         session = account.session(profile, self._places, store.meta("identity") or "")
         stack.callback(session.close)
