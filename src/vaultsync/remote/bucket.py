@@ -22,6 +22,7 @@ from vaultsync.remote.listing import Listing
 from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
+from vaultsync.remote.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ class Bucket:
 
     Attributes:
         mark: The object by which the vault is recognised.
+        versions: What the bucket keeps of the past.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Bucket:
         self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
         self.mark = Mark(transport, prefix, self._listing, permit)
+        self.versions = Versions(transport, prefix)
 
     @property
     def requests(self) -> dict[str, int]:
