@@ -17,7 +17,7 @@ from pytest_socket import socket_allow_hosts
 
 import tests.profiles  # noqa: F401 - how much Hypothesis tries
 from tests.guards import FOREIGN, conditional_writes  # noqa: F401 - a fixture for all tests
-from tests.s3 import foreign, moto_url  # noqa: F401 - fixtures
+from tests.s3 import foreign, model_foreign, moto_url, s3model  # noqa: F401 - fixtures
 from vaultsync.cloud.local import LocalCloud
 
 if TYPE_CHECKING:

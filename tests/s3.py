@@ -1,8 +1,9 @@
-"""Moto's S3 in this process, for what needs no accounts."""
+"""Two servers of S3 in this process, moto's and the model, for what needs no accounts."""
 
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -10,9 +11,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.guards import FOREIGN
+from tests.s3model import S3Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.config import Config
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +31,44 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def s3model() -> Iterator[S3Model]:
+    """One model for the whole run: a test makes a bucket of its own there.
+
+    A test that turns its settings or faults makes its own S3Model.
+    """
+    with S3Model() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def foreign(moto_url: str) -> Iterator[Any]:
-    """A client that writes there as other programs do."""
-    client = botocore.session.Session().create_client(
-        "s3",
-        region_name="us-east-1",
-        endpoint_url=moto_url,
-        aws_access_key_id="admin",
-        aws_secret_access_key="admin",
-        config=FOREIGN,
-    )
+    """A client that writes to moto as other programs do."""
+    client = foreign_client(moto_url)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def model_foreign(s3model: S3Model) -> Iterator[Any]:
+    """A client that writes to the model as other programs do."""
+    client = foreign_client(s3model.url)
+    yield client
+    client.close()
+
+
+def foreign_client(url: str, config: Config = FOREIGN) -> Any:
+    """Another program's client of a server that asks for no accounts."""
+    return _session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id="admin",
+        aws_secret_access_key="admin",
+        config=config,
+    )
+
+
+@cache
+def _session() -> botocore.session.Session:
+    """One for all clients: a new one takes a third of a second to load."""
+    return botocore.session.Session()

@@ -1,4 +1,4 @@
-"""The suite's worlds for the remote side: moto in this process, and the local cloud."""
+"""The suite's worlds for the remote side: moto and the model in this process, the local cloud."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import DIRECT, Member, aws, member_of, sign_up
 from tests.contract.worlds import World, ignored, world
+from tests.s3model.state import Bucket as Modelled
 from vaultsync.cloud.local import REGION, LocalCloud
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
@@ -22,6 +23,7 @@ from vaultsync.remote.conditions import Conditions, Permit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.s3model import S3Model
     from vaultsync.core.ports import Side
 
 MOTO_CANNOT = {
@@ -37,7 +39,8 @@ CLOUD_CANNOT = {
 }
 """The same for the local cloud."""
 DEAF_TO_COPIES = Conditions(put=True, complete=True, delete=True, versioned=True, copy=False)
-"""Neither server heeds what is asked of a copy's destination: copies are made in parts."""
+"""Moto and the local cloud heed nothing that is asked of a copy's destination: copies are made in
+parts there. The model does all that S3 does."""
 
 
 class BucketWorld:
@@ -46,12 +49,18 @@ class BucketWorld:
     local = False
 
     def __init__(
-        self, transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str
+        self,
+        transport: Callable[[], BotoTransport],
+        foreign: Any,
+        bucket: str,
+        prefix: str,
+        known: Conditions | None,
     ) -> None:
         self._transport = transport
         self._foreign = foreign
         self._bucket = bucket
         self._prefix = prefix
+        self._known = known
         self.bucket = self._start()
 
     @property
@@ -92,7 +101,7 @@ class BucketWorld:
 
     def _start(self) -> Bucket:
         transport = self._transport()
-        permit = Permit(transport, self._prefix, DEAF_TO_COPIES)
+        permit = Permit(transport, self._prefix, self._known) if self._known else None
         return Bucket(transport, self._prefix, "laptop", ignored, permit)
 
 
@@ -106,7 +115,37 @@ def moto(request: pytest.FixtureRequest) -> Iterator[World]:
     bucket = f"vault-{secrets.token_hex(6)}"
     foreign.create_bucket(Bucket=bucket)
     credentials = Credentials("key", "secret")
-    yield from _running(lambda: BotoTransport(bucket, REGION, credentials, url), foreign, bucket)
+    yield from _running(
+        lambda: BotoTransport(bucket, REGION, credentials, url),
+        foreign,
+        bucket,
+        known=DEAF_TO_COPIES,
+    )
+
+
+@world("model")
+@contextmanager
+def model(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A bucket of the test's own on a model, without accounts."""
+    yield from _modelled(request, "")
+
+
+@world("model-versioned")
+@contextmanager
+def model_versioned(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The same in a bucket that keeps versions."""
+    yield from _modelled(request, "Enabled")
+
+
+def _modelled(request: pytest.FixtureRequest, versioning: str) -> Iterator[World]:
+    running: S3Model = request.getfixturevalue("s3model")
+    foreign = request.getfixturevalue("model_foreign")
+    bucket = f"vault-{secrets.token_hex(6)}"
+    running.service.buckets[bucket] = Modelled(bucket, versioning)
+    credentials = Credentials("key", "secret")
+    yield from _running(
+        lambda: BotoTransport(bucket, REGION, credentials, running.url), foreign, bucket
+    )
 
 
 @world("cloud")
@@ -127,6 +166,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[World]:
         _administrator(local),
         bucket,
         f"{member.prefix}{secrets.token_hex(6)}/",
+        DEAF_TO_COPIES,
     )
 
 
@@ -148,8 +188,12 @@ def _administrator(local: LocalCloud) -> Any:
 
 
 def _running(
-    transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str = "private/x/"
+    transport: Callable[[], BotoTransport],
+    foreign: Any,
+    bucket: str,
+    prefix: str = "private/x/",
+    known: Conditions | None = None,
 ) -> Iterator[World]:
-    running = BucketWorld(transport, foreign, bucket, prefix)
+    running = BucketWorld(transport, foreign, bucket, prefix, known)
     yield running
     running.bucket.close()

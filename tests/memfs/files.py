@@ -28,6 +28,7 @@ class _Handle:
     inode: Inode
     writable: bool = False
     position: int = 0
+    appending: bool = False
 
 
 class MemoryFiles:
@@ -39,6 +40,7 @@ class MemoryFiles:
     Attributes:
         before: Called before each operation with its name, the directory (or what is open) and the
             name in question; may raise. For a rename once with each of the two names.
+        reflinks: Whether files can share blocks (`clone`), as on btrfs and xfs.
         refused: Errnos to raise at whatever names an inode's name, by absolute path.
     """
 
@@ -47,6 +49,7 @@ class MemoryFiles:
         self.before: Callable[[str, Inode, str], None] = lambda _operation, _inode, _name: None
         self.refused: dict[str, int] = {}
         self.mask = 0o022
+        self.reflinks = False
         self.killed = False
         self._handles: dict[int, _Handle] = {}
         self._last = _FIRST
@@ -128,6 +131,37 @@ class MemoryFiles:
         self._handles[descriptor].writable = True
         return descriptor
 
+    def append(self, directory: int, name: str) -> int:
+        above = self._inode(directory)
+        self._ask("append", above, name)
+        inode = self.tree.find(above, name)
+        if inode is None:
+            inode = self.tree.make(above, name, stat.S_IFREG | (0o600 & ~self.mask))
+        elif inode.is_link:
+            raise fault(errno.ELOOP, name)
+        elif inode.is_directory:
+            raise fault(errno.EISDIR, name)
+        descriptor = self._open(inode)
+        handle = self._handles[descriptor]
+        handle.writable = handle.appending = True
+        return descriptor
+
+    def claim(self, descriptor: int) -> bool:
+        inode = self._inode(descriptor)
+        self._ask("claim", inode, "")
+        if not inode.is_file:
+            raise fault(errno.EINVAL)
+        return inode.opened == 1
+
+    def clone(self, source: int, target: int) -> None:
+        inode, handle = self._inode(source), self._handle(target)
+        self._ask("clone", handle.inode, "")
+        if not self.reflinks:
+            raise fault(errno.EOPNOTSUPP)
+        if not handle.writable:
+            raise fault(errno.EBADF)
+        self.tree.put(handle.inode, inode.data)
+
     def close(self, descriptor: int) -> None:
         if self.killed:
             return
@@ -153,6 +187,8 @@ class MemoryFiles:
         if not data:
             return
         inode, at = handle.inode, handle.position
+        if handle.appending:
+            at = len(inode.data)
         before = inode.data[:at].ljust(at, b"\0")
         try:
             self.tree.put(inode, before + bytes(data) + inode.data[at + len(data) :])

@@ -79,9 +79,11 @@ class Inode:
 
     def node(self) -> Node:
         size = 4096 if self.is_directory else len(self.data)
-        return Node(
-            self.mode, self.number, self.device, size, self.times.modified, self.times.changed
-        )
+        modified, changed = self.times
+        links = self.links
+        if self.is_directory and links:  # as ext4 counts: its name, its own dot, and theirs below
+            links = 2 + sum(below.is_directory for below in self.entries.values())
+        return Node(self.mode, self.number, self.device, size, modified, changed, links)
 
 
 def fault(code: int, name: str = "") -> OSError:

@@ -74,7 +74,7 @@ class Same(RuleBasedStateMachine):
 
     def same_node(self, one: Node, other: Node) -> None:
         assert one.mode == other.mode
-        assert one.is_directory or one.size == other.size
+        assert one.is_directory or (one.size, one.links) == (other.size, other.links)
         assert _time(one.mtime_ns) == _time(other.mtime_ns)
         assert self.numbers.setdefault(one.ino, other.ino) == other.ino
 
@@ -101,6 +101,13 @@ class Same(RuleBasedStateMachine):
     def create(self, data: st.DataObject, name: str) -> None:
         at = self.anything(data)
         found = self.both(lambda files, index: files.create(at[index], name))
+        if found is not None:
+            self.files.append(found)
+
+    @rule(data=st.data(), name=NAMES)
+    def append(self, data: st.DataObject, name: str) -> None:
+        at = self.anything(data)
+        found = self.both(lambda files, index: files.append(at[index], name))
         if found is not None:
             self.files.append(found)
 

@@ -9,6 +9,9 @@ import pytest
 from tests.fakes import FakeClock, Faults, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
+from vaultsync.core.errors import Stale
+from vaultsync.core.model import Verb
+from vaultsync.state.store import Journalled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,6 +182,36 @@ def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device
     assert b"edited" in device.local.tree().values()
 
 
+def test_a_file_in_place_of_a_folder_meets_an_edit_in_that_folder(
+    device: Device, other: Device
+) -> None:
+    device.local.write("a/y", b"inside")
+    device.settle()
+    other.settle()
+    device.local.remove("a/y")
+    device.local.directories.discard("a/")
+    device.local.write("a", b"a file instead")
+    other.local.write("a/y", b"edited")
+    other.settle()
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert device.local.files["a/y"].data == b"edited"
+    assert names.original_name(device.store.conflicts()[0]) == "a"
+    assert b"a file instead" in device.local.tree().values()
+
+
+def test_a_new_file_meets_a_new_empty_folder_of_its_name(device: Device, other: Device) -> None:
+    other.local.make("a/")
+    other.settle()
+    device.local.write("a", b"file")
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert "a/" in device.local.tree()
+    assert b"file" in device.local.tree().values()
+
+
 def test_a_lost_answer_is_no_conflict(device: Device) -> None:
     device.vault.fault = Faults(1, 1.0, lost_answers=True).__call__
     calls = iter([True])
@@ -273,3 +306,29 @@ def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device
     assert device.local.files["a.txt"].data == b"theirs"
     assert device.vault.files["a.txt"].data == b"theirs"
     assert b"theirs" not in device.local.trash
+
+
+def test_an_old_intent_is_no_news_to_a_newer_base(device: Device) -> None:
+    """An upload of unknown outcome that we have built upon since: our edit meets nobody's."""
+    device.local.write("f.txt", b"one")
+    device.settle()
+    first = device.store.row("f.txt").base
+    assert first is not None
+    device.local.write("f.txt", b"two")
+    device.settle()
+    with device.store.transaction():
+        device.store.intend(
+            Journalled("f.txt", first.ops[0], Verb.PUSH, "", first), device.clock.now()
+        )
+    device.local.write("f.txt", b"three")
+    refused = []
+
+    def refuse_once(name: str, _path: str) -> None:
+        if name == "stage" and not refused:
+            refused.append(name)
+            raise Stale("somebody may have been faster")
+
+    device.vault.fault = refuse_once
+    device.settle()
+    assert refused
+    assert device.local.tree() == device.vault.tree() == {"f.txt": b"three"}

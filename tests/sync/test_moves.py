@@ -204,6 +204,44 @@ def test_a_crash_after_the_copy_makes_no_second_one(device: Device) -> None:
     assert (calls["stage"], calls["borrow"]) == (0, 0)
 
 
+def test_a_move_is_settled_after_a_crash(device: Device) -> None:
+    device.local.write("a.txt", b"content")
+    device.settle()
+    move(device.local, "a.txt", "b.txt")
+
+    def die(name: str, path: str) -> None:
+        if name == "after delete" and path == "a.txt":
+            raise KeyboardInterrupt
+
+    device.vault.fault = die
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    assert [row.path for row in device.store.moved()] == ["b.txt"]
+    device.vault.fault = lambda _name, _path: None
+    device.crash()
+    for _ in range(3):
+        device.settle()
+    assert device.local.tree() == device.vault.tree() == {"b.txt": b"content"}
+    assert device.store.moved() == []
+
+
+def test_a_move_is_settled_when_the_old_path_is_used_again(device: Device) -> None:
+    device.local.write("a.txt", b"content")
+    device.settle()
+    move(device.local, "a.txt", "b.txt")
+
+    def use(name: str, path: str) -> None:
+        if name == "after commit" and path == "b.txt":
+            device.local.write("a.txt", b"a new one")
+
+    device.vault.fault = use
+    for _ in range(3):
+        device.settle()
+    assert device.local.tree() == device.vault.tree()
+    assert device.local.tree() == {"a.txt": b"a new one", "b.txt": b"content"}
+    assert device.store.moved() == []
+
+
 def test_the_history_tells_of_a_move(device: Device) -> None:
     device.local.write("a.txt", b"content")
     device.settle()

@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 from vaultsync.core.errors import Fatal, MachineRefused, NotRunning, TimedOut
 from vaultsync.daemon import wire
+from vaultsync.daemon.past_client import PastClient
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vaultsync.core.model import Status, Waiting
+    from vaultsync.core.model import Held, Status, Waiting
 
 ANSWER_SECONDS = 30.0
 """How long to wait for an answer that needs no work."""
@@ -40,6 +41,9 @@ class Client:
     """Implements core.ports.Vault by asking the daemon; raises what the daemon's vault raises.
 
     Every method raises NotRunning when nobody listens. One connection per call, none kept.
+
+    Attributes:
+        past: History, trash and old versions.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +53,7 @@ class Client:
             path: The daemon's socket.
         """
         self._path = path
+        self.past = PastClient(self._ask)
 
     def about(self) -> dict[str, Any]:
         """The daemon's `version` and `pid`."""
@@ -65,6 +70,18 @@ class Client:
     def conflicts(self) -> list[tuple[str, str]]:
         """Conflict copies as (path of the copy, path of the original), in path order."""
         return [wire.conflict_from_json(item) for item in self._ask("GET", "conflicts")]
+
+    def held(self) -> list[Held]:
+        """What the guards hold until a person decides."""
+        return [wire.held_from_json(item) for item in self._ask("GET", "held")]
+
+    def allow_held(self, guard: str | None = None) -> int:
+        """Let through what a guard (None: any) holds now; how many files that are."""
+        return int(self._ask("POST", "allow-held", guard=guard or "")["files"])
+
+    def restore_held(self, guard: str | None = None) -> int:
+        """Undo what a guard (None: any) holds, from the other side; how many files that are."""
+        return int(self._ask("POST", "restore-held", guard=guard or "")["files"])
 
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path, as JSON-ready values."""

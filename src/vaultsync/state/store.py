@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from vaultsync.core.errors import Blocked, Fatal
 from vaultsync.core.model import Absence, Base, Entry, Kind, Row, Verb
 from vaultsync.state.events import Events
+from vaultsync.state.held import HeldRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,6 +70,7 @@ class Store:
 
     Attributes:
         events: The history.
+        held: What the guards count and hold.
 
     Raises Damaged when the file is not a sound database of ours, Fatal when it was written by a
     newer version.
@@ -88,6 +90,7 @@ class Store:
         except sqlite3.Error as error:
             raise Damaged(f"The state database {file} cannot be opened: {error}.") from error
         self.events = Events(self._db)
+        self.held = HeldRows(self._db)
         try:
             self._prepare(readonly)
         except BaseException:

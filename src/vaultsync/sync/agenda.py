@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.model import Verb
-from vaultsync.core.plan import decide, needs_children, plan
+from vaultsync.core.model import IMPLIED, Verb
+from vaultsync.core.plan import needs_children, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,11 +121,23 @@ class Agenda:
                 return other
         return None
 
-    def folder_there(self, path: str) -> bool:
-        """Whether the vault holds a folder where this file would go, and means to keep it."""
-        below = self._store.rows(path, after=path + "/")
-        decisions = (decide(row) for row in below if not row.path.endswith("/"))
-        return any(action is not None and action.verb is Verb.PULL for action in decisions)
+    def folder_there(self, path: str) -> bool | None:
+        """Whether the vault holds a folder where this file would go, and means to keep it.
+
+        Returns:
+            None while that is not known: what is in it may yet have to be kept.
+        """
+        folder = path + "/"
+        rows = [self._store.row(folder), *self._store.rows(path, after=folder)]
+        verbs = {action.path: action.verb for action in plan(rows)}
+        there = [
+            verbs.get(row.path)
+            for row in rows
+            if row.remote is not None and row.remote.tag != IMPLIED
+        ]
+        if Verb.PULL in there:
+            return True
+        return False if all(verb is Verb.DELETE_REMOTE for verb in there) else None
 
     def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
         """A plan in two passes: what makes or changes things, then what deletes.

@@ -19,7 +19,9 @@ from vaultsync.state.store import Damaged, Journalled
 from vaultsync.sync.agenda import Agenda, Changed
 from vaultsync.sync.executor import Prepared, Result, recovered_push
 from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
+from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
+from vaultsync.sync.recognition import Recognition
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vaultsync.core.model import Row
-    from vaultsync.core.ports import Clock, Side
+    from vaultsync.core.ports import Clock, Side, VaultMark
+    from vaultsync.core.safety import Guard
     from vaultsync.state.store import Store
     from vaultsync.sync.flight import Pool
 
@@ -65,6 +68,7 @@ class Engine:
         new_op: Callable[[], str],
         ignored: Callable[[str], bool],
         settings: Settings | None = None,
+        mark: VaultMark | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._store = store
@@ -73,6 +77,8 @@ class Engine:
         self._flight = Flight(local, remote, pool, clock)
         self._agenda = Agenda(store, self._flight.short_work)
         self._delays = Delays(clock)
+        seen = None if mark is None else Recognition(store, clock, mark, new_op)
+        self.guards = Guards(store, clock, self.settings.limits, seen)
         self._observer = Observer(
             store,
             local,
@@ -93,6 +99,7 @@ class Engine:
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
         self.served = 0
+        self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
         for operation in store.journal():
@@ -121,6 +128,11 @@ class Engine:
         self._paused = False
         self._flight.wake()
 
+    def decide(self, what: str, guard: Guard | None) -> None:
+        """A person says `allow` or `restore` to what a guard (None: any) holds now."""
+        self.guards.wish(what, guard)
+        self._flight.wake()
+
     def wake(self) -> None:
         """End the wait of the current turn."""
         self._flight.wake()
@@ -141,6 +153,8 @@ class Engine:
             self._record(reports)
             self._observe()
             self._retry()
+            for path in self.guards.turn():
+                self._agenda.changed.add(path)
             self._start()
         except Damaged:
             raise
@@ -160,7 +174,7 @@ class Engine:
         elif not self._cloud.open:
             due.append(None if self._flight.probing else self._cloud.due)
         if self._may_start():
-            due.append(self._delays.next())
+            due += [self._delays.next(), self.guards.due]
             room = len(self._flight.tasks) < self.settings.lanes
             if room and self._agenda.ready:
                 return 0.0
@@ -221,27 +235,39 @@ class Engine:
         """Write what a step came to. Runs within a transaction."""
         row = result.row
         if task.stage is not Stage.COMMIT and row.remote is not None:
-            for op in row.intents:
-                base = self._store.intended(op, row.path) if op in row.remote.ops else None
-                if base is not None:
-                    row = recovered_push(row, op, base, row.remote)
-                    break
+            row = self._with_own_push(row, row.remote)
         if task.stage is Stage.PREPARE and row.base is None:
             met = decide(row)
             if met is not None and met.verb is Verb.ADOPT:
                 row = _noted(met)
-        if task.stage is Stage.LOOK and row.moved_from is not None and row.remote is not None:
-            source = self._store.row(row.moved_from)
-            if source.local is not None or source.base is None:
-                row = replace(row, moved_from=None)
+        if task.stage is Stage.LOOK and row.remote is not None and self._is_settled(row):
+            row = replace(row, moved_from=None)
         self._store.save([row])
         if task.operation is not None:
             self._store.finish(task.path)
         event = told(task, result, self._clock.now())
         if event is not None:
             self._store.events.record(event)
+        self.guards.recorded(task.path, event)
         if row.remote is not None:
             self._imply_above(row.path)
+
+    def _with_own_push(self, row: Row, remote: Entry) -> Row:
+        """The row once an earlier push of unknown outcome shows in the vault, the newest one first.
+
+        What the base already stands on is older news: to go back to it would make our own later
+        versions look like somebody else's.
+        """
+        known = row.base.ops[:1] if row.base is not None else ()
+        if row.base is not None and row.base.remote_tag == remote.tag:
+            return row
+        for op in remote.ops:
+            if op in known:
+                break
+            base = self._store.intended(op, row.path) if op in row.intents else None
+            if base is not None:
+                return recovered_push(row, op, base, remote)
+        return row
 
     def _imply_above(self, path: str) -> None:
         """What is in the vault makes all directories above it exist there."""
@@ -259,6 +285,7 @@ class Engine:
         path, action = task.path, task.action
         self._end(task, discard=False)
         if task.stage is Stage.LOOK:
+            self.guards.noticed(path)
             return
         self._delays.succeeded(path)
         if action is None or task.stage is Stage.PREPARE:
@@ -286,8 +313,16 @@ class Engine:
     def _look_at_moved(self, source: str | None = None) -> None:
         """Look whether what was moved here by a copy in the vault is there (rule R6)."""
         for row in self._store.moved(source):
-            if row.path not in self._flight.tasks and row.path not in self._delays:
+            busy = row.path in self._flight.tasks or row.path in self._delays
+            if not busy and self._is_settled(row):
                 self._flight.look(row)
+
+    def _is_settled(self, row: Row) -> bool:
+        """Whether the path that a row was moved from has no deletion in the vault before it."""
+        if row.moved_from is None:
+            return True
+        source = self._store.row(row.moved_from)
+        return source.local is not None or source.base is None
 
     def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
         """The database took nothing: what was prepared is dropped, what was done is seen anew."""
@@ -303,6 +338,7 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
+        self.guards.noticed(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
         self._flight.end(task, discard=discard)
@@ -416,12 +452,16 @@ class Engine:
             if self._cloud.due <= now:
                 self._flight.probe()
             return
+        passes = self._observer.observed
         try:
             self._observer.turn_there()
+            self.guards.listed(self._observer.observed)
         except Damaged:
             raise
         except VaultsyncError as error:
             self._shut(error)
+        if self._observer.observed != passes and self._may_start():
+            self._look_at_moved()
 
     def _let_go(self) -> None:
         """Plan again what waited for the end of a pass."""
@@ -450,10 +490,11 @@ class Engine:
         noted: list[Action] = []
         while self._may_start() and len(noted) < BATCH:
             room = len(self._flight.tasks) < self.settings.lanes
-            action = self._agenda.take() if room else None
-            if action is None:
+            planned = self._agenda.take() if room else None
+            if planned is None:
                 break
-            if not self._is_free(action):
+            action = self.guards.admit(planned) if self._is_free(planned) else None
+            if action is None:
                 continue
             if moves.is_new(action):
                 if self._waits_for_pass(action):
@@ -498,9 +539,15 @@ class Engine:
         if self._store.row(path) != action.row:
             self._agenda.changed.add(path)
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
-            self._flight.start(_beside_folder(action), self._new_op())
-            return False
+        if action.verb is Verb.PUSH and not path.endswith("/"):
+            kept = self._agenda.folder_there(path)
+            if kept:
+                self._flight.start(_beside_folder(action), self._new_op())
+            elif kept is None:
+                unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
+                self._delays.hold(path, "pending", Stale(unknown))
+            if kept is not False:
+                return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
@@ -518,12 +565,14 @@ class Engine:
         under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(self._delays)
         busy = bool(self._flight.tasks or self._agenda or self._held_back)
         resting = not busy and observer.idle and len(self._delays) <= blocked
+        resting = resting and self.guards.due is None
         state = gate.state or (State.IDLE if resting else State.SYNCING)
         if self._paused and gate.open:
             state = State.PAUSED
         files, size = self._store.totals()
         self.waiting = waiting
         self.served = observer.served
+        self.lookalikes = observer.lookalikes
         self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(
@@ -534,6 +583,7 @@ class Engine:
             bytes=size,
             pending=under_way,
             blocked=blocked,
+            held=sum(item.count for item in self.guards.held),
             transfers=self._flight.transfers(),
             observed=observer.observed,
             scanned_at=observer.scanned_at,

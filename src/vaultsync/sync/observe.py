@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core import names
 from vaultsync.core.errors import Blocked, Retry
+from vaultsync.core.lookalikes import Lookalikes
 from vaultsync.core.model import Absence, Row, Waiting
 from vaultsync.sync.schedule import Dirty
 from vaultsync.sync.sweep import Sweep, here
@@ -33,6 +34,7 @@ class Observer:
     Attributes:
         dirty: Local paths that may have changed; marked from any thread.
         observed: Counts finished passes over the whole remote side.
+        lookalikes: What the last whole local pass found of names that look alike, on either side.
         scanned_at: When the last whole local pass ended, seconds since the epoch.
         polled_at: When the last whole remote pass ended.
     """
@@ -63,6 +65,8 @@ class Observer:
         self._busy = busy
         self._count = 0
         self._recent: dict[str, int] = {}
+        self.lookalikes = Lookalikes()
+        self._names = Lookalikes()
         self._here: Sweep | None = None
         self._there: Sweep | None = None
         self._since = {False: 0.0, True: 0.0}
@@ -207,7 +211,9 @@ class Observer:
             self._begun[0] = self._tickets
             # An hour from its start at the latest; moved on again when it ends.
             self._next_scan = self._clock.monotonic() + self._settings.rescan_seconds
-        self._here = Sweep(self._local, self._store, self._count, remote=False, at=at)
+        self._names = Lookalikes()
+        met = None if at else self._names.show
+        self._here = Sweep(self._local, self._store, self._count, remote=False, at=at, met=met)
         self._since[False] = self._clock.monotonic()
 
     def _start_confirmation(self) -> None:
@@ -285,6 +291,7 @@ class Observer:
                 if self._begun[0] < self._tickets:
                     self._next_scan = now
                 self.scanned_at = self._clock.now()
+                self.lookalikes = self._names
             elif sweep.at:
                 self.look_above(sweep.at)
 

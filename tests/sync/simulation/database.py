@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from vaultsync.state.events import Events
+from vaultsync.state.held import HeldRows
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class BoundaryStore(Store):
         self._saved = saved
         self._db = database.connection
         self.events = Events(self._db)
+        self.held = HeldRows(self._db)
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 

@@ -26,7 +26,7 @@ SECRET = b"nobody's business"
 SKIP = ".skip"
 """How names end that the person has told vaultsync to ignore."""
 _CHANGES = frozenset(
-    ("create", "write", "move", "rename", "exchange", "link", "unlink", "mkdir", "rmdir")
+    ("create", "append", "write", "move", "rename", "exchange", "link", "unlink", "mkdir", "rmdir")
     + ("symlink", "chmod", "utime", "utime_link")
 )
 _STEPS = _CHANGES | {"sync", "open", "read", "stat", "names", "enter"}
@@ -90,6 +90,11 @@ class Folder:
         self._files.before = before
         self.disk = self._disk(self._marker)
         return self.disk
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the disk's other tasks would have to wait for the one that is under way."""
+        return self.disk._trash.making.locked()
 
     def kill(self) -> None:
         """The process ends; the disk has all that it did."""
