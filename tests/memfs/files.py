@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.memfs.inodes import Inode, fault
-from tests.memfs.tree import Tree
 from vaultsync.local.files import Names
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.memfs.tree import Tree
     from vaultsync.local.files import Node
 
 _LONGEST_PATH = 4096

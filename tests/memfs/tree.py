@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import heapq
-import random
 import stat
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from tests.memfs.inodes import Inode, Times, fault, require_name
 from tests.memfs.journal import Change, Journal, survivor
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
 
 TICK = 4_000_000

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tests.memfs.files import MemoryFiles
 from tests.memfs.hands import Hands
-from tests.memfs.inodes import Inode
 from tests.memfs.tree import Tree
 from vaultsync.core import names
 from vaultsync.local.disk import Disk
@@ -17,6 +16,7 @@ from vaultsync.local.disk import Disk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.memfs.inodes import Inode
     from tests.sync.simulation.device import Device
     from tests.sync.simulation.world import World
 
@@ -26,8 +26,10 @@ SECRET = b"nobody's business"
 SKIP = ".skip"
 """How names end that the person has told vaultsync to ignore."""
 _CHANGES = frozenset(
-    ("create", "append", "write", "move", "rename", "exchange", "link", "unlink", "mkdir", "rmdir")
-    + ("symlink", "chmod", "utime", "utime_link")
+    {
+        *("create", "append", "write", "move", "rename", "exchange", "link", "unlink"),
+        *("mkdir", "rmdir", "symlink", "chmod", "utime", "utime_link", "clone"),
+    }
 )
 _STEPS = _CHANGES | {"sync", "open", "read", "stat", "names", "enter"}
 _SELDOM = 8
