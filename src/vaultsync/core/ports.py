@@ -234,8 +234,14 @@ class Side(Protocol):
 class Watcher(Protocol):
     """Marks paths dirty; never says what happened to them."""
 
-    def start(self, dirty: Callable[[str], None]) -> None:
-        """Begin; `dirty(path)` is called from any thread; `dirty("")` means: look at everything."""
+    def start(self, dirty: Callable[[str, bool], None]) -> None:
+        """Begin.
+
+        Args:
+            dirty: Called from any thread with a path without a trailing `/`, and with whether
+                somebody still has that file open and writes to it. The empty path means: look
+                at everything.
+        """
         ...
 
     def stop(self) -> None:
@@ -251,7 +257,11 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
+        ...
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended so far; only their growth means anything."""
         ...
 
 

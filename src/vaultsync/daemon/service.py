@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import signal
 import threading
@@ -65,8 +66,12 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
         return time.monotonic()
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended since it was started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def build(profile: Profile, places: Places) -> Service:
@@ -220,6 +225,7 @@ class Service:
                 poll_seconds=profile.folder.poll_seconds,
                 delete_quiet=delete_quiet,
                 lanes=profile.limits.transfers,
+                chance=random.random,
             ),
         )
         self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None

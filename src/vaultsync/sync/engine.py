@@ -89,14 +89,21 @@ class Engine:
         self.served = 0
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
+        with store.transaction():
+            store.renew_intents(self._observer.lasting())
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
     # Asked from any thread
 
-    def mark(self, path: str) -> None:
-        """Something may have happened at or below a local path; the empty path: anywhere."""
-        self._observer.dirty.mark(path)
+    def mark(self, path: str, writing: bool = False) -> None:
+        """Something may have happened at or below a local path; the empty path: anywhere.
+
+        Args:
+            path: Without a trailing `/`.
+            writing: Whether somebody still has that file open and writes to it.
+        """
+        self._observer.dirty.mark(path, writing=writing)
 
     def request_sync(self) -> int:
         """Look at everything on both sides; returns a ticket that `served` reaches afterwards."""
@@ -320,7 +327,7 @@ class Engine:
             # Remembered as long as it can still arrive.
             unknown = Journalled(path, task.op, action.verb, "", action.row.base)
             with self._store.transaction(durable=True):
-                self._store.intend(unknown, self._clock.now())
+                self._store.intend(unknown, self._observer.lasting())
         self._flight.end(task, discard=False)
         self._observer.committed(path)
         self._delays.hold(path, "retry", error, look=operation is None)
@@ -334,7 +341,7 @@ class Engine:
         with self._store.transaction(durable=True):
             self._store.finish(task.path)
             if operation is not None and operation.verb is Verb.PUSH:
-                self._store.intend(operation, self._clock.now())
+                self._store.intend(operation, self._observer.lasting())
         self._end(task, discard=False)
         self._flight.look(self._store.row(task.path))
 
@@ -367,6 +374,8 @@ class Engine:
 
     def _observe(self) -> None:
         now = self._clock.monotonic()
+        if self._observer.notice_jumps():
+            self._root.due = self._cloud.due = now
         if self._root.open or self._root.due <= now:
             try:
                 self._observer.turn_here()
