@@ -207,6 +207,13 @@ class MemorySide:
         now = self._expect(path, entry)
         return MemoryContent(self, path, now, self.files[path].data)
 
+    def snapshot(self, path: str, entry: Entry) -> MemoryContent:
+        self.fault("snapshot", path)
+        now = self._file(path, fully=True)
+        if now is None:
+            raise Stale(f"{path} is gone")
+        return MemoryContent(self, path, now, self.files[path].data)
+
     def stage(
         self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()
     ) -> MemoryStaged:

@@ -50,7 +50,7 @@ class Follower:
 
     def actual(self) -> set[str]:
         return {
-            os.path.relpath(os.path.join(above, name), self.root)
+            str(Path(above, name).relative_to(self.root))
             for above, _, names in os.walk(self.root)
             for name in names
         }
@@ -84,7 +84,7 @@ class Follower:
         if place.is_file():
             known.add(path)
         for above, _, names in os.walk(place):
-            known |= {os.path.relpath(os.path.join(above, name), self.root) for name in names}
+            known |= {str(Path(above, name).relative_to(self.root)) for name in names}
         self.known = known
 
     def __enter__(self) -> Self:
@@ -275,6 +275,7 @@ def in_namespace(*flags: str, script: str, arguments: list[str]) -> str:
         capture_output=True,
         text=True,
         timeout=100,
+        check=False,
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr

@@ -159,6 +159,19 @@ class Side(Protocol):
         """Open this very version for reading. Stale when it is not there any more."""
         ...
 
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that is being written all the time, as it is at one moment of this call.
+
+        Args:
+            path: The path of a file.
+            entry: A version of it that was seen before. Stale when it is no file any more, or is
+                rewritten so that no moment can be had: nothing torn is ever given.
+
+        The content's entry has the tag that the file had at that moment, so that it counts as
+        changed when it was written to since. Only the local side can be asked.
+        """
+        ...
+
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Staged:
         """Bring all bytes of `content` to this side, durable but not visible under `path`.
 

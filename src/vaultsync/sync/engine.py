@@ -20,6 +20,7 @@ from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.executor import Prepared, Result, recovered_push
 from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
 from vaultsync.sync.observe import Observer
+from vaultsync.sync.restless import Restless
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
@@ -80,6 +81,7 @@ class Engine:
             wake=self._flight.wake,
             busy=lambda path: path in self._flight.tasks,
         )
+        self._restless = Restless(clock.monotonic)
         self._root = Gate(clock)
         self._cloud = Gate(clock)
         self._unanswered: dict[str, Journalled] = {}
@@ -262,6 +264,10 @@ class Engine:
             self._observer.look_at(result.kept)
         if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
+        elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
+            self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
+            if task.snapshot:
+                self._observer.dirty.mark(path)
         elif action.verb is Verb.DELETE_REMOTE and (above := names.parent(path)):
             self._agenda.changed.add(above)
 
@@ -294,6 +300,9 @@ class Engine:
             self._not_done(task)
             return
         error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
+        local, verb = task.row.local, None if task.action is None else task.action.verb
+        if isinstance(error, Stale) and verb is Verb.PUSH and local is not None:
+            error = self._restless.failed(path, local.tag, error, snapshot=task.snapshot)
         unknown = isinstance(error, Retry) and error.unknown_outcome
         if isinstance(error, Stale) and task.operation is not None:
             # A refusal may answer the second delivery of a request whose first one was carried out.
@@ -427,10 +436,16 @@ class Engine:
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
-                self._flight.start(action, self._new_op())
+                self._flight.start(action, self._new_op(), snapshot=self._wants_snapshot(action))
         if noted:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
+
+    def _wants_snapshot(self, action: Action) -> bool:
+        local = action.row.local
+        if action.verb is not Verb.PUSH or local is None or local.kind is not Kind.FILE:
+            return False
+        return self._restless.wants_snapshot(action.path, local.tag)
 
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
@@ -441,8 +456,13 @@ class Engine:
             self._agenda.changed.add(path)
             return False
         if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
-            reason = "the vault has a folder of this name; the file is kept beside it"
-            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
+            why = "the vault has a folder of this name; the file is kept beside it"
+            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=why), self._new_op())
+            return False
+        wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
+        if wait:
+            reason = self._restless.reason(path)
+            self._delays.hold(path, "pending", reason, after=wait, look=True)
             return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:

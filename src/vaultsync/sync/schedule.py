@@ -215,7 +215,6 @@ class Delays:
         after: float = 0.0,
         look: bool = False,
         patient: int = 0,
-        last: float = LAST_RETRY,
     ) -> None:
         """Let a path wait, the longer the more often it was tried.
 
@@ -226,10 +225,9 @@ class Delays:
             after: Seconds to wait at least.
             look: Whether to look at both sides before planning it again.
             patient: Tries to count in addition, for faults that rarely pass quickly.
-            last: Seconds that the growing wait never exceeds.
         """
         tries = self._tries[path] = self._tries.get(path, 0) + 1
-        wait = max(backoff(tries + patient, last=last), after)
+        wait = max(backoff(tries + patient), after)
         self._held[path] = Delay(
             Waiting(path, code, error.message, error.hint, self._clock.now() + wait),
             self._clock.monotonic() + wait,
