@@ -204,7 +204,7 @@ def test_a_burst_that_overflows_again_and_again(follower: Follower, root: Path) 
         assert watcher._observer is not None
         descriptor = watcher._observer._descriptor
         with descriptor._lock:
-            for number in range(limit // 4 + 200):
+            for number in range(limit // 4 + 2000):
                 (root / f"{round_}-{number}").mkdir()
                 (root / f"{round_}-{number}/f").touch()
                 (root / f"{round_}-{number}/f").chmod(0o600)

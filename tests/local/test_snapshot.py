@@ -115,24 +115,37 @@ def test_appends_while_it_is_copied_are_no_harm(folder: DiskWorld, hooked: Hooke
     assert len(data) >= 1000
 
 
-@pytest.mark.parametrize("call", range(6))
-def test_an_append_with_a_change_before_it_makes_no_mixture(
-    folder: DiskWorld, hooked: Hooked, call: int
+@pytest.mark.parametrize(
+    ("first", "second"), [(first, second) for first in range(6) for second in range(first + 1, 9)]
+)
+def test_appends_with_changes_before_them_make_no_mixture(
+    folder: DiskWorld, hooked: Hooked, first: int, second: int
 ) -> None:
-    """As a database does: a page is added, and the first one says so."""
-    versions = [b"0001" + b"x" * 346, b"0002" + b"x" * 346 + b"y" * 100]
+    """As a database does: a page is added, and another one says so."""
+    versions = [b"1" * 350, b"2" + b"1" * 349 + b"2" * 100, b"2" + b"1" * 349 + b"3" * 200]
     folder.put_behind("f", versions[0])
 
-    def transaction() -> None:
-        append(folder, b"y" * 100)()
-        edit(folder, 0, b"0002")()
+    def add_one() -> None:
+        append(folder, b"2" * 100)()
+        edit(folder, 0, b"2")()
 
-    def count_down(left: int) -> Callable[[], None]:
-        return transaction if left == 0 else lambda: hooked.before("read", count_down(left - 1))
+    def add_another() -> None:
+        append(folder, b"3" * 100)()
+        edit(folder, 350, b"3" * 100)()
 
-    hooked.before("read", count_down(call))
+    at_read(hooked, first, add_one)
+    at_read(hooked, second, add_another)
     assert read(folder) in versions
     hooked.forget()
+
+
+def at_read(hooked: Hooked, number: int, action: Callable[[], None]) -> None:
+    """Let something happen right before the read of that number, counted from here."""
+
+    def count_down(left: int) -> Callable[[], None]:
+        return action if left == 0 else lambda: hooked.before("read", count_down(left - 1))
+
+    hooked.before("read", count_down(number))
 
 
 def test_a_file_that_is_rewritten_all_the_time_gives_none(
