@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import FakeClock, MemorySide
-from tests.sync.test_engine import Device
+from tests.sync.device import Device
 from vaultsync.core.model import Base, Kind, Verb
 from vaultsync.state.store import Journalled
 from vaultsync.sync.clockwork import NAP, STEP, Clockwork

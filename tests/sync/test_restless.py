@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import FakeClock, MemorySide
-from tests.sync.test_engine import Device
+from tests.sync.device import Device
 from vaultsync.core.errors import Stale
 from vaultsync.sync import restless
 from vaultsync.sync.restless import Restless

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from vaultsync.core.safety import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ class Settings:
         rescan_seconds: Seconds between two scans of the whole local side, a tenth more or less.
         delete_quiet: Seconds that a local absence must last before it is believed.
         lanes: Actions that run at once.
+        limits: How much may be deleted or changed at once without a person's word.
         chance: Drawn from 0 to 1 to spread the scans of many devices over time.
     """
 
@@ -25,6 +28,7 @@ class Settings:
     rescan_seconds: float = 3600.0
     delete_quiet: float = 5.0
     lanes: int = 16
+    limits: Limits = field(default_factory=Limits)
     chance: Callable[[], float] = lambda: 0.5
 
     def rescan_after(self) -> float:
