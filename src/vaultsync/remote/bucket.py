@@ -145,6 +145,10 @@ class Bucket:
                 raise
             raise Missing(f"'{path}' is not there.") from None
 
+    def snapshot(self, path: str, entry: Entry) -> Download:  # noqa: ARG002
+        """Versions of an object hold still by themselves."""
+        raise Fatal("Only of a local file a snapshot can be taken.")
+
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Upload:
         """Upload large content in parts, invisible until commit; keep small content for commit."""
         self._require_key(path)

@@ -22,6 +22,7 @@ from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
 from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
 from vaultsync.sync.recognition import Recognition
+from vaultsync.sync.restless import Restless
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
@@ -90,6 +91,7 @@ class Engine:
             wake=self._flight.wake,
             busy=lambda path: path in self._flight.tasks,
         )
+        self._restless = Restless(clock.monotonic)
         self._root = Gate(clock)
         self._cloud = Gate(clock)
         self._unanswered: dict[str, Journalled] = {}
@@ -102,14 +104,21 @@ class Engine:
         self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
+        with store.transaction():
+            store.renew_intents(self._observer.lasting())
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
     # Asked from any thread
 
-    def mark(self, path: str) -> None:
-        """Something may have happened at or below a local path; the empty path: anywhere."""
-        self._observer.dirty.mark(path)
+    def mark(self, path: str, writing: bool = False) -> None:
+        """Something may have happened at or below a local path; the empty path: anywhere.
+
+        Args:
+            path: Without a trailing `/`.
+            writing: Whether somebody still has that file open and writes to it.
+        """
+        self._observer.dirty.mark(path, writing=writing)
 
     def request_sync(self) -> int:
         """Look at everything on both sides; returns a ticket that `served` reaches afterwards."""
@@ -285,6 +294,10 @@ class Engine:
             self._observer.look_at(result.kept)
         if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
+        elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
+            self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
+            if task.snapshot:
+                self._observer.dirty.mark(path)
         elif action.verb is Verb.DELETE_REMOTE:
             if above := names.parent(path):
                 self._agenda.changed.add(above)
@@ -341,6 +354,9 @@ class Engine:
             self._not_done(task)
             return
         error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
+        local, verb = task.row.local, None if task.action is None else task.action.verb
+        if isinstance(error, Stale) and verb is Verb.PUSH and local is not None:
+            error = self._restless.failed(path, local.tag, error, snapshot=task.snapshot)
         unknown = isinstance(error, Retry) and error.unknown_outcome
         if isinstance(error, Stale) and task.operation is not None:
             # A refusal may answer the second delivery of a request whose first one was carried out.
@@ -377,7 +393,7 @@ class Engine:
             # Remembered as long as it can still arrive.
             unknown = Journalled(path, task.op, action.verb, "", action.row.base)
             with self._store.transaction(durable=True):
-                self._store.intend(unknown, self._clock.now())
+                self._store.intend(unknown, self._observer.lasting())
         self._flight.end(task, discard=False)
         self._observer.committed(path)
         self._delays.hold(path, "retry", error, look=operation is None)
@@ -391,7 +407,7 @@ class Engine:
         with self._store.transaction(durable=True):
             self._store.finish(task.path)
             if operation is not None and operation.verb is Verb.PUSH:
-                self._store.intend(operation, self._clock.now())
+                self._store.intend(operation, self._observer.lasting())
         self._end(task, discard=False)
         self._flight.look(self._store.row(task.path))
 
@@ -424,6 +440,8 @@ class Engine:
 
     def _observe(self) -> None:
         now = self._clock.monotonic()
+        if self._observer.notice_jumps():
+            self._root.due = self._cloud.due = now
         if self._root.open or self._root.due <= now:
             try:
                 self._observer.turn_here()
@@ -493,10 +511,16 @@ class Engine:
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
-                self._flight.start(action, self._new_op())
+                self._flight.start(action, self._new_op(), snapshot=self._wants_snapshot(action))
         if noted:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
+
+    def _wants_snapshot(self, action: Action) -> bool:
+        local = action.row.local
+        if action.verb is not Verb.PUSH or local is None or local.kind is not Kind.FILE:
+            return False
+        return self._restless.wants_snapshot(action.path, local.tag)
 
     def _waits_for_pass(self, action: Action) -> bool:
         """Whether a new file's old path may still be seen to be gone by a pass under way."""
@@ -537,6 +561,11 @@ class Engine:
                 self._delays.hold(path, "pending", Stale(unknown))
             if kept is not False:
                 return False
+        wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
+        if wait:
+            why = self._restless.reason(path)
+            self._delays.hold(path, "pending", why, after=wait, look=True)
+            return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
