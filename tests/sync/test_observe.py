@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +128,28 @@ class TestIntents:
         device.clock.time += 10
         pass_time(device, 5)
         assert not self.kept(device)
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_an_old_intent_does_not_turn_base_back(device: Device, known: int) -> None:
+    """It is kept for a while after it was found to be done; later versions are built upon it."""
+    for data in (b"one", b"two", b"three"):
+        device.local.write("a", data)
+        device.settle()
+    row = device.store.row("a")
+    assert row.base is not None
+    first = row.base.ops[-1]
+    base = Base(Kind.FILE, 3, "ab", "", "tag", ops=(first,))
+    with device.store.transaction():
+        device.store.intend(Journalled("a", first, Verb.PUSH, "", base), device.clock.now())
+    device.local.write("a", b"four")
+    if known:
+        device.vault.write("a", b"three")
+        device.vault.files["a"] = replace(device.vault.files["a"], ops=("else", *row.base.ops))
+    device.engine._flight.look(device.store.row("a"))
+    device.settle()
+    assert set(device.local.tree()) == {"a"}
+    assert device.vault.files["a"].data == b"four"
 
 
 def test_lasting_times_are_those_of_the_clock_at_the_start() -> None:

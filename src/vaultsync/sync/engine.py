@@ -243,12 +243,8 @@ class Engine:
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
         row = result.row
-        if task.stage is not Stage.COMMIT and row.remote is not None:
-            for op in row.intents:
-                base = self._store.intended(op, row.path) if op in row.remote.ops else None
-                if base is not None:
-                    row = recovered_push(row, op, base, row.remote)
-                    break
+        if task.stage is not Stage.COMMIT:
+            row = self._recognised(row)
         if task.stage is Stage.PREPARE and row.base is None:
             met = decide(row)
             if met is not None and met.verb is Verb.ADOPT:
@@ -264,6 +260,22 @@ class Engine:
         self.guards.recorded(task.path, event)
         if row.remote is not None:
             self._imply_above(row.path)
+
+    def _recognised(self, row: Row) -> Row:
+        """The row, with a write of ours of unknown outcome for its base if it was carried out.
+
+        Not with one that its base is built upon: base never goes back to what it was before.
+        """
+        remote, base = row.remote, row.base
+        if not row.intents or remote is None or (base and base.remote_tag == remote.tag):
+            return row
+        for op in remote.ops:
+            if base is not None and base.ops[:1] == (op,):
+                break
+            intended = self._store.intended(op, row.path) if op in row.intents else None
+            if intended is not None:
+                return recovered_push(row, op, intended, remote)
+        return row
 
     def _imply_above(self, path: str) -> None:
         """What is in the vault makes all directories above it exist there."""
