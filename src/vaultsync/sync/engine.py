@@ -292,6 +292,10 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
+        other = path[:-1] if path.endswith("/") else path + "/"
+        if other in self._delays:
+            self._delays.release(other)
+            self._agenda.changed.add(other)
         self.guards.noticed(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
