@@ -261,7 +261,8 @@ class Side(Protocol):
         """Rename a version to its conflict name (`core.names.conflict_name`), never replacing.
 
         Returns the new path; if a copy with the same content and stem exists already, that one's
-        path, and the version goes to the trash. Only the local side can be asked.
+        path, and the version goes to the trash. The remote side takes the same name for the same
+        version whoever asks, and leaves out the trash.
         """
         ...
 

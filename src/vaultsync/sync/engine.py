@@ -49,6 +49,8 @@ EXAMINED = 10_000
 """Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
+LASTING = 9
+"""Tries, some minutes, after which a file and a folder of one name will not part by themselves."""
 
 
 class Engine:
@@ -304,7 +306,9 @@ class Engine:
         if result.kept is not None:
             log.warning("both versions of %s are kept, the one from here as %s", path, result.kept)
             self._observer.look_at(result.kept)
-        if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
+        if action.verb is Verb.PART:
+            self._observer.poll_now()
+        elif action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
         elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
             self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
@@ -350,6 +354,10 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
+        other = path[:-1] if path.endswith("/") else path + "/"
+        if other in self._delays:
+            self._delays.release(other)
+            self._agenda.changed.add(other)
         self.guards.noticed(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
@@ -584,7 +592,17 @@ class Engine:
             error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
             self._delays.hold(path, "pending" if passing else "blocked", error)
+            if self._delays.tries(path) > LASTING:
+                self._part(obstacle)
         return obstacle is None
+
+    def _part(self, obstacle: str) -> None:
+        """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
+        row = self._agenda.clash(obstacle)
+        if row is None or row.path in self._flight.tasks or row.path in self._unanswered:
+            return
+        reason = "the vault has a folder of this name; the file is kept beside it"
+        self._flight.start(Action(Verb.PART, row, reason), self._new_op())
 
     # Publishing
 

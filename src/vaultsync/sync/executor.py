@@ -288,6 +288,9 @@ class Executor:
                 kept = self._local.set_aside(path, _present(row.local, action))
                 gone = replace(row, local=None, base=None, local_absence=Absence.CONFIRMED)
                 return Result(gone, kept)
+            case Verb.PART:
+                kept = self._remote.set_aside(path, _present(row.remote, action))
+                return Result(replace(row, remote=None, remote_absence=Absence.CONFIRMED), kept)
             case Verb.APPLY_LOCAL:
                 return self._take_metadata(row)
             case Verb.APPLY_REMOTE:
