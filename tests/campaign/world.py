@@ -149,15 +149,13 @@ class World:
             person.start()
         if self.stranger is not None:
             self.stranger.start()
-        until = time.monotonic() + self.plan.seconds
         self._trouble()
-        turn = 0
-        while (left := until - time.monotonic()) > 0 and not self.ledger.broken:
-            if self.plan.forget and left > self.plan.forget / 2 and turn:
+        left, turn = self.plan.seconds, 0
+        while left > 0 and not self.ledger.broken:
+            if turn:
                 self.forget(self.devices[turn % len(self.devices)])
             turn += 1
-            pause = min(self.plan.forget or left, until - time.monotonic())
-            self._pass(pause)
+            left -= self._pass(min(self.plan.forget or left, left))
         for person in self.people:
             person.end()
         if self.stranger is not None:
@@ -192,7 +190,9 @@ class World:
         while time.monotonic() < deadline:
             time.sleep(0.5)
             if time.monotonic() > calm:
-                why = self.restless() or self.unequal()
+                before, why = why, self.restless() or self.unequal()
+                if why and why != before:
+                    self.ledger.note("judge", f"not yet: {'; '.join(why[:3])}")
                 if not why:
                     self.ledger.note("judge", "all is equal and at rest")
                     return True
@@ -271,10 +271,11 @@ class World:
         if self.chaos is not None:
             self.chaos.end()
 
-    def _pass(self, seconds: float) -> None:
+    def _pass(self, seconds: float) -> float:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.ledger.broken:
             time.sleep(0.2)
+        return seconds
 
     def _first(self, why: list[str]) -> str:
         """The path that a line tells of."""
