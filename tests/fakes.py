@@ -101,6 +101,8 @@ class MemoryStaged:
     data: bytes
     entry: Entry
     parents: tuple[str, ...]
+    source: tuple[str, Entry] | None = None
+    """Of borrowed content in the vault: where it is copied from, when it is committed."""
 
     @property
     def sha256(self) -> str:
@@ -112,7 +114,7 @@ class MemoryStaged:
 
     @property
     def token(self) -> str:
-        return self.op
+        return f"{self.op} {self.sha256}"
 
 
 @dataclass(frozen=True)
@@ -202,10 +204,24 @@ class MemorySide:
         self.fault("stage", path)
         return MemoryStaged(path, op, b"".join(content.chunks()), content.entry, parents)
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> MemoryStaged:
+        self.fault("borrow", path)
+        assert entry.sha256 is not None
+        assert entry.size
+        self._expect(source, entry)
+        held = self.files[source]
+        if not self.remote:
+            return MemoryStaged(path, op, held.data, like, ())
+        first, *parents = held.ops or (op,)
+        entry = replace(entry, mtime_ns=held.mtime_ns, mode=held.mode)
+        return MemoryStaged(path, first, held.data, entry, tuple(parents), (source, entry))
+
     def commit(self, staged: Staged, expected: Entry | None) -> MemoryCommitted:
         path = staged.path
         assert isinstance(staged, MemoryStaged)
         self.fault("commit", path)
+        if staged.source is not None:
+            self._expect(*staged.source)
         if not self.remote:
             if path + "/" in self._all_directories():
                 raise Stale("a directory is in the way")
@@ -234,7 +250,10 @@ class MemorySide:
         version = self.files.get(path)
         if version is None:
             return None
-        if op in version.ops or self._made.get(op) == version.tag:
+        same = token.rpartition(" ")[2] in ("", token, hashlib.sha256(version.data).hexdigest())
+        if op in version.ops[1:] or (same and op in version.ops):
+            return self._file(path, fully=True)
+        if not self.remote and self._made.get(op) == version.tag:
             return self._file(path, fully=True)
         return None
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vaultsync.core.model import State, Status, Waiting
+from vaultsync.core.model import Held, State, Status, Waiting
 from vaultsync.daemon.api import Server
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class PlainVault:
         now: What `status` gives.
         items: What `waiting` gives.
         pairs: What `conflicts` gives.
+        holds: What `held` gives.
         problem: Raised by `wait_at_rest`, and by `sync`, when it is not None.
         told: The commands that came, in order, with their arguments.
         rest: What `wait_at_rest` waits for.
@@ -34,6 +35,7 @@ class PlainVault:
     now: Status = field(default_factory=lambda: Status(State.IDLE))
     items: list[Waiting] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    holds: list[Held] = field(default_factory=list)
     problem: Exception | VaultsyncError | None = None
     told: list[tuple[object, ...]] = field(default_factory=list)
     rest: threading.Event = field(default_factory=threading.Event)
@@ -47,6 +49,17 @@ class PlainVault:
 
     def conflicts(self) -> list[tuple[str, str]]:
         return self.pairs
+
+    def held(self) -> list[Held]:
+        return self.holds
+
+    def allow_held(self, guard: str | None = None) -> int:
+        self.told.append(("allow", guard))
+        return sum(item.count for item in self.holds)
+
+    def restore_held(self, guard: str | None = None) -> int:
+        self.told.append(("restore", guard))
+        return sum(item.count for item in self.holds)
 
     def why(self, path: str) -> dict[str, object]:
         self.told.append(("why", path))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vaultsync.core.errors import Stale
+from vaultsync.core.lookalikes import folded
 from vaultsync.core.model import Entry, Kind
 from vaultsync.local.disk import Disk
 from vaultsync.local.files import SystemFiles
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
     from vaultsync.core.ports import Side
-    from vaultsync.local.files import Files
+    from vaultsync.local.files import Files, Node
 
     Factory = Callable[[pytest.FixtureRequest], AbstractContextManager["World"]]
 
@@ -196,6 +197,61 @@ class OldKernel(SystemFiles):
         self._has_openat2 = False
 
 
+class Folding(SystemFiles):
+    """A file system to which `README`, `Readme` and both ways to write an accent are one name."""
+
+    def stat(self, directory: int, name: str) -> Node:
+        return super().stat(directory, self._known(directory, name))
+
+    def enter(self, directory: int, path: str) -> int:
+        here = super().enter(directory, "")
+        for segment in filter(None, path.split("/")):
+            try:
+                below = super().enter(here, self._known(here, segment))
+            finally:
+                self.close(here)
+            here = below
+        return here
+
+    def open(self, directory: int, name: str) -> int:
+        return super().open(directory, self._known(directory, name))
+
+    def create(self, directory: int, name: str) -> int:
+        return super().create(directory, self._known(directory, name))
+
+    def readlink(self, directory: int, name: str) -> bytes:
+        return super().readlink(directory, self._known(directory, name))
+
+    def unlink(self, directory: int, name: str) -> None:
+        super().unlink(directory, self._known(directory, name))
+
+    def mkdir(self, directory: int, name: str, mode: int) -> None:
+        super().mkdir(directory, self._known(directory, name), mode)
+
+    def rmdir(self, directory: int, name: str) -> None:
+        super().rmdir(directory, self._known(directory, name))
+
+    def move(self, source: int, name: str, target: int, new: str) -> None:
+        super().move(source, self._known(source, name), target, self._known(target, new))
+
+    def rename(self, source: int, name: str, target: int, new: str) -> None:
+        super().rename(source, self._known(source, name), target, self._known(target, new))
+
+    def exchange(self, source: int, name: str, target: int, new: str) -> None:
+        super().exchange(source, self._known(source, name), target, self._known(target, new))
+
+    def link(self, source: int, name: str, target: int, new: str) -> None:
+        super().link(source, self._known(source, name), target, self._known(target, new))
+
+    @staticmethod
+    def _known(directory: int, name: str) -> str:
+        """What a name is called in a directory that may hold it in another form."""
+        held = os.listdir(directory)
+        if name in held:
+            return name
+        return next((other for other in held if folded(other) == folded(name)), name)
+
+
 def _disk(files: Callable[[], Files]) -> Factory:
     @contextmanager
     def factory(request: pytest.FixtureRequest) -> Iterator[World]:
@@ -210,3 +266,4 @@ world("disk")(_disk(SystemFiles))
 world("disk-without-exchange")(_disk(WithoutExchange))
 world("disk-links-only")(_disk(LinksOnly))
 world("disk-old-kernel")(_disk(OldKernel))
+world("disk-folding")(_disk(Folding))

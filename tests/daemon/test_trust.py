@@ -72,9 +72,9 @@ def test_a_good_server_is_asked_only_once(
     store: Store, profile: Profile, transport: BotoTransport
 ) -> None:
     where = f'["{profile.cloud.endpoint_url}", "{profile.cloud.bucket}", '
-    found = '{"put": true, "complete": true, "delete": true, "versioned": true}]'
+    found = '{"put": true, "complete": true, "delete": true, "versioned": true'
     with store.transaction():
-        store.set_meta("conditions", where + found)
+        store.set_meta("conditions", where + found + ', "copy": true}]')
     trust = Trust(store, profile, transport, "private/x/")
     trust.permit.to_write()
     trust.permit.to_delete()
@@ -82,6 +82,10 @@ def test_a_good_server_is_asked_only_once(
     assert trust.warnings() == ()
     elsewhere = replace(profile, cloud=replace(profile.cloud, endpoint_url="http://127.0.0.1:9"))
     assert Trust(store, elsewhere, transport, "private/x/").permit.known is None
+    with store.transaction():
+        store.set_meta("conditions", where + found + "}]")
+    earlier = Trust(store, profile, transport, "private/x/")
+    assert earlier.permit.known is None, "an earlier version did not ask about copies"
 
 
 def test_whoever_takes_the_risk_is_reminded(

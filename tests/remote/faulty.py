@@ -51,6 +51,8 @@ class FaultyProxy:
         hold: Where faulty answers wait for one another.
         deaf: Methods with a part of the target: such requests lose their conditions on the way,
             as on a server that ignores them.
+        strict: Whether the conditions of copies are judged here, as S3 does and moto does not.
+        blind: Names of conditions that are not judged here all the same.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -59,6 +61,8 @@ class FaultyProxy:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.page = b""
         self.deaf: list[tuple[str, str]] = []
+        self.strict = False
+        self.blind: set[str] = set()
         self.hold: threading.Barrier | None = None
         self.ended = threading.Event()
         self._lock = threading.Lock()
@@ -117,8 +121,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.status, fault.headers | {"Content-Length": str(len(text))}, text)
         elif fault.kind == "page":
             self._answer(200, {"Content-Length": str(len(self.owner.page))}, self.owner.page)
+        elif self.owner.strict and "x-amz-copy-source" in headers and not self._holds(headers):
+            self._answer(412, {"Content-Length": "0"}, b"")
         elif fault.kind != "drop":
             self._forward(body, fault)
+
+    def _holds(self, headers: dict[str, str]) -> bool:
+        """Whether what a copy demands of its source and of its destination is true."""
+        given = {name: value for name, value in headers.items() if name not in self.owner.blind}
+        there = self._etag(self.path, headers)
+        if "if-none-match" in given and there is not None:
+            return False
+        if "if-match" in given and there != given["if-match"]:
+            return False
+        source = self._etag("/" + headers["x-amz-copy-source"].lstrip("/"), headers)
+        return source is None or source == given.get("x-amz-copy-source-if-match", source)
+
+    def _etag(self, target: str, headers: dict[str, str]) -> str | None:
+        upstream = http.client.HTTPConnection(self.owner.upstream)
+        given = {"Authorization": headers["authorization"]}
+        upstream.request("HEAD", target.partition("?")[0], headers=given)
+        response = upstream.getresponse()
+        response.read()
+        upstream.close()
+        return response.getheader("ETag")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - names that are called
 

@@ -2,98 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import FakeClock, Faults, MemorySide, SeededPool
+from tests.fakes import FakeClock, Faults, MemorySide
+from tests.sync.device import Device
 from vaultsync.core import names
-from vaultsync.state.store import Store
-from vaultsync.sync.engine import Engine
-from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-class Device:
-    """A local side with its engine and database, on a vault."""
-
-    def __init__(
-        self, vault: MemorySide, folder: Path, seed: int = 0, name: str = "laptop"
-    ) -> None:
-        self.clock = vault.clock
-        self.vault = vault
-        self.name = name
-        self.local = MemorySide(self.clock, device=name)
-        self.file = folder / f"{name}.db"
-        self.seed = seed
-        self._ops = count()
-        self.start()
-
-    def start(self) -> None:
-        self.store = Store(self.file)
-        self.pool = SeededPool(self.seed)
-        self.engine = Engine(
-            self.store,
-            self.local,
-            self.vault,
-            self.pool,
-            self.clock,
-            lambda: f"{self.name}-{next(self._ops)}",
-            lambda _path: False,
-            Settings(poll_seconds=1.0, delete_quiet=0.5, lanes=4),
-        )
-
-    def crash(self) -> None:
-        """Die without a word and start again on the same database."""
-        self.store.close()
-        self.start()
-
-    def close(self) -> None:
-        self.store.close()
-
-    def step(self) -> None:
-        self.pool.run()
-        self.engine.turn(0)
-
-    def settle(self, rounds: int = 3000) -> None:
-        """Run until at rest after a look at both sides that began now."""
-        ticket = self.engine.request_sync()
-        for _ in range(rounds):
-            while self.pool.run():
-                pass
-            self.engine.turn(0)
-            if self.engine.at_rest and self.engine.served >= ticket and not self.pool.tasks:
-                return
-            self.clock.time += 0.1
-        raise AssertionError(f"not at rest: {self.engine.status} {self.engine.waiting}")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def vault(clock: FakeClock) -> MemorySide:
-    return MemorySide(clock, remote=True)
-
-
-@pytest.fixture
-def device(vault: MemorySide, tmp_path: Path) -> Iterator[Device]:
-    device = Device(vault, tmp_path)
-    yield device
-    device.close()
-
-
-@pytest.fixture
-def other(vault: MemorySide, tmp_path: Path) -> Iterator[Device]:
-    device = Device(vault, tmp_path, seed=1, name="desktop")
-    yield device
-    device.close()
 
 
 def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
@@ -261,6 +179,36 @@ def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device
     assert b"edited" in device.local.tree().values()
 
 
+def test_a_file_in_place_of_a_folder_meets_an_edit_in_that_folder(
+    device: Device, other: Device
+) -> None:
+    device.local.write("a/y", b"inside")
+    device.settle()
+    other.settle()
+    device.local.remove("a/y")
+    device.local.directories.discard("a/")
+    device.local.write("a", b"a file instead")
+    other.local.write("a/y", b"edited")
+    other.settle()
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert device.local.files["a/y"].data == b"edited"
+    assert names.original_name(device.store.conflicts()[0]) == "a"
+    assert b"a file instead" in device.local.tree().values()
+
+
+def test_a_new_file_meets_a_new_empty_folder_of_its_name(device: Device, other: Device) -> None:
+    other.local.make("a/")
+    other.settle()
+    device.local.write("a", b"file")
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree()
+    assert "a/" in device.local.tree()
+    assert b"file" in device.local.tree().values()
+
+
 def test_a_lost_answer_is_no_conflict(device: Device) -> None:
     device.vault.fault = Faults(1, 1.0, lost_answers=True).__call__
     calls = iter([True])
@@ -332,3 +280,26 @@ def test_two_devices_converge_and_lose_nothing(seed: int, tmp_path: Path) -> Non
     assert written <= kept
     for device in devices:
         device.close()
+
+
+def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device) -> None:
+    """Rule R7: a new file equal to an old observation of the vault is not deleted with it."""
+    device.vault.write("a.txt", b"theirs")
+    device.local.write("a.txt", b"mine 6")
+    device.local.fault = lambda name, _path: device.engine.pause() if name == "set_aside" else None
+    for _ in range(50):
+        device.step()
+    assert "a.txt" not in device.local.files  # a conflict: what the vault has is known by digest
+    device.vault.files.pop("a.txt")  # deleted by its owner, and we have not asked since
+    device.local.write("a.txt", b"theirs")  # a person comes by the same bytes
+    device.engine.mark("a.txt")
+    device.clock.time += 0.3
+    device.step()
+    assert device.store.row("a.txt").remote is not None
+    device.engine.resume()
+    for _ in range(50):
+        device.step()
+    device.settle()
+    assert device.local.files["a.txt"].data == b"theirs"
+    assert device.vault.files["a.txt"].data == b"theirs"
+    assert b"theirs" not in device.local.trash

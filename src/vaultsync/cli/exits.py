@@ -23,6 +23,7 @@ FAILED = 1
 USAGE = 2
 FOUND = 5
 PARTLY = 6
+HELD = 7
 CONFIGURATION = 78
 INTERRUPTED = 130
 
@@ -34,7 +35,7 @@ MEANING = {
     4: "sign-in needed",
     FOUND: "`status --check` found conflicts or blocked items",
     PARTLY: "partly done: the rest is blocked until somebody changes something",
-    7: "a safety guard refused",
+    HELD: "a safety guard refused",
     8: "offline, or the cloud asks to come back later",
     9: "another instance serves this profile or folder",
     10: "refused by the cloud",
@@ -50,7 +51,7 @@ _OF_ERROR: dict[type[VaultsyncError], int] = {
     NotRunning: 3,
     SignIn: 4,
     Blocked: PARTLY,
-    GuardRefused: 7,
+    GuardRefused: HELD,
     Retry: 8,
     AnotherInstance: 9,
     Refused: 10,

@@ -82,6 +82,8 @@ def describe(found: Status, profile: Profile) -> Iterator[str]:
     for label, count in (("Waiting", found.pending), ("Blocked", found.blocked)):
         if count:
             yield f"{label:<10} {count:,}  (`vaultsync status --pending`)"
+    if found.held:
+        yield f"Held       {found.held:,}  (`vaultsync held list`)"
     if found.conflicts:
         yield f"Conflicts  {found.conflicts:,}  (`vaultsync conflicts list`)"
     for transfer in found.transfers:
@@ -95,6 +97,8 @@ def verdict(found: Status) -> int:
     by_state = {State.SIGN_IN_NEEDED: 4, State.OFFLINE: 8, State.STOPPED: exits.FAILED}
     if found.state in by_state:
         return by_state[found.state]
+    if found.held:
+        return exits.HELD
     return exits.FOUND if found.conflicts or found.blocked else exits.OK
 
 
@@ -130,6 +134,8 @@ def overview(call: Call) -> int:
 def _next(found: Status) -> str:
     if found.state in _NEXT:
         return _NEXT[found.state]
+    if found.held:
+        return "vaultsync held list"
     if found.blocked:
         return "vaultsync status --pending"
     return "vaultsync conflicts list" if found.conflicts else ""

@@ -30,7 +30,12 @@ FAMILIES = {
     },
     "Running": {"start": "running", "stop": "running", "daemon": "running"},
     "Looking": {"status": "looking", "why": "looking", "conflicts": "looking"},
-    "Steering": {"sync": "steering", "pause": "steering", "resume": "steering"},
+    "Steering": {
+        "sync": "steering",
+        "pause": "steering",
+        "resume": "steering",
+        "held": "held",
+    },
     "Cloud": {"cloud": "backend"},
 }
 """Each command with the module it lives in. Only the one that is called is imported."""

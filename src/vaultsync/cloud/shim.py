@@ -121,6 +121,7 @@ def _without_hints(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Await
     """Wrap S3's handler: 404 tells that a key is missing only to those who may list the bucket.
 
     A person may do that only with a prefix, which HEAD and GET have not. (The same is true on AWS.)
+    That an upload is gone, everybody is told who asks for its parts.
     """
 
     async def handle_request(
@@ -128,7 +129,8 @@ def _without_hints(handle: Callable[..., Awaitable[Any]]) -> Callable[..., Await
     ) -> Any:
         answer = await handle(method, path, headers, body, query, *rest, **named)
         session = sts._sessions.get(router.extract_access_key_id(headers, query)) or {}
-        if method in ("GET", "HEAD") and answer[0] == 404 and "_identity_id" in session:
+        missing = answer[0] == 404 and "uploadId" not in query
+        if method in ("GET", "HEAD") and missing and "_identity_id" in session:
             denied = s3._error("AccessDenied", "Access Denied", 403)
             return denied if method == "GET" else (*denied[:2], b"")
         return answer

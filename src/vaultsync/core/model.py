@@ -198,11 +198,14 @@ class Action:
         verb: What to do.
         row: What the decision rests on; the executor acts only while it is still true.
         reason: Why, one sentence for a person; what `vaultsync why` prints.
+        source: For a PUSH or PULL whose content the target side holds already under another path:
+            that path's row.
     """
 
     verb: Verb
     row: Row
     reason: str = field(compare=False)
+    source: Row | None = None
 
     @property
     def path(self) -> str:
@@ -287,6 +290,25 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a guard holds until a person decides.
+
+    Attributes:
+        guard: Which: `deletions-here`, `deletions-in-vault`, `changes`, `conflicts` or `vault`.
+        reason: What is held and why, one or two sentences.
+        count: Files that are held.
+        since: Since when, seconds since the epoch.
+        paths: The first of them, in order, where they were asked for.
+    """
+
+    guard: str
+    reason: str
+    count: int
+    since: float
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One profile at one moment.
 
@@ -299,6 +321,7 @@ class Status:
         pending: Items known not to be in sync (waiting or under way).
         blocked: Items that cannot be synced until somebody changes something.
         conflicts: Conflict copies in the tree.
+        held: Files that a guard holds until a person decides.
         transfers: What is under way.
         observed: Counts finished observations of the whole remote side; never goes down.
         scanned_at: When the last full local scan ended, seconds since the epoch.
@@ -315,6 +338,7 @@ class Status:
     pending: int = 0
     blocked: int = 0
     conflicts: int = 0
+    held: int = 0
     transfers: tuple[Transfer, ...] = ()
     observed: int = 0
     scanned_at: float | None = None

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 CONTROL = ".vaultsync"
 """Name of the control folder; at any depth it is never pulled, pushed or planned."""
 
+VAULT_MARK = CONTROL + "/vault"
+"""Path of the object by which a vault is recognised."""
+
 MAX_SEGMENT = 255
 """Bytes in one path segment that Linux file systems take (NAME_MAX)."""
 

@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 CHEAP_READ = 1 << 20
 """Bytes up to which reading a remote object is as good as asking for its metadata first."""
 
+EDITED_HERE = "edited here"
+"""Reason of a push of new content."""
+CHANGED_HERE = "changed here"
+"""Reason of a push of what may be new content."""
+
 EXECUTABLE = 0o100
 """The permission bit that is carried; the others follow from the umask."""
 
@@ -179,6 +184,9 @@ def _gone_there(row: Row, here: Change) -> Action | None:
         return Action(Verb.PUSH, row, "deleted in the vault, but edited here: the edit wins")
     if row.local_gone:
         return Action(Verb.PUSH, row, "it was deleted here and has come back")
+    if row.moved_from is not None:
+        # Rule R6: a deletion that was decided on before the move may have met our copy.
+        return Action(Verb.PUSH, row, f"it was moved here from {row.moved_from}")
     if row.remote_absence is not Absence.CONFIRMED:
         return None
     return Action(Verb.DELETE_LOCAL, row, "deleted in the vault")
@@ -216,9 +224,9 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
             return Action(Verb.APPLY_REMOTE, row, "its executable bit changed here")
         return Action(Verb.ADOPT, row, "touched here; the content is the same")
     if here is Change.MODIFIED and there in settled:
-        return Action(Verb.PUSH, row, "edited here")
+        return Action(Verb.PUSH, row, EDITED_HERE)
     if here is Change.MAYBE and there is Change.SAME:
-        return Action(Verb.PUSH, row, "changed here")
+        return Action(Verb.PUSH, row, CHANGED_HERE)
     if here is Change.MODIFIED and there is Change.MODIFIED:
         return _meet(row, local, remote, "it was edited on both sides")
     return Action(Verb.INSPECT, row, "changed on both sides; are the two versions equal?")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from vaultsync.core.model import Entry, Seen, Status, Unseen, Waiting
+    from vaultsync.core.model import Entry, Held, Seen, Status, Unseen, Waiting
 
 
 class Content(Protocol):
@@ -175,6 +175,24 @@ class Side(Protocol):
         """
         ...
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> Staged:
+        """Stage content that this side holds under another path, neither fetching nor sending it.
+
+        Staged as by `stage`, to be committed where nothing is. What is known to be gone raises
+        Stale at once, what turns out to be gone raises it at the commit.
+
+        Args:
+            path: Where the content is going to be as well.
+            source: Where it is.
+            entry: The version there, a file or link with its sha256 and at least one byte.
+            like: The times and mode that the new version is to have. A remote side that carries
+                those of the source along leaves them so; what is committed tells.
+            op: The operation id to be recognisable by. A copy on the server carries the operation
+                ids of its source along: `Staged.op` is then the newest of those, `recover` is to
+                be asked for that one, and believes it only together with the content.
+        """
+        ...
+
     def commit(self, staged: Staged, expected: Entry | None) -> Committed:
         """Show the staged bytes under their path iff the side still shows `expected`, atomically.
 
@@ -231,6 +249,25 @@ class Side(Protocol):
         ...
 
 
+class VaultMark(Protocol):
+    """The object by which a vault is recognised. Called by the engine's thread."""
+
+    def shown(self) -> str | None:
+        """Its tag in the last listing of everything; None when that did not show it."""
+        ...
+
+    def read(self) -> tuple[str, str] | None:
+        """What it says and its tag; None when it is not there."""
+        ...
+
+    def put(self, identity: str) -> str:
+        """Put it where none is, and return its tag.
+
+        Raises Stale when there is one; Retry, SignIn, Blocked and Fatal as a Side does.
+        """
+        ...
+
+
 class Watcher(Protocol):
     """Marks paths dirty; never says what happened to them."""
 
@@ -270,6 +307,18 @@ class Vault(Protocol):
         """Conflict copies as (path of the copy, path of the original), in path order."""
         ...
 
+    def held(self) -> list[Held]:
+        """What the guards hold until a person decides."""
+        ...
+
+    def allow_held(self, guard: str | None = None) -> int:
+        """Let through what a guard (None: any) holds now; how many files that are."""
+        ...
+
+    def restore_held(self, guard: str | None = None) -> int:
+        """Undo what a guard (None: any) holds, from the other side; how many files that are."""
+        ...
+
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path, as JSON-ready values.
 
@@ -293,7 +342,8 @@ class Vault(Protocol):
     def wait_at_rest(self, timeout: float) -> None:
         """Return once nothing is pending and both sides were observed after this call began.
 
-        Raises TimedOut after `timeout` seconds; SignIn, Retry (offline) or Fatal when the engine
+        Raises TimedOut after `timeout` seconds; GuardRefused when all is done but what a guard
+        holds; SignIn, Retry (offline) or Fatal when the engine
         is in a state that it will not leave by itself.
         """
         ...

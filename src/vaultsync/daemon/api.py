@@ -183,6 +183,9 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
     async def conflicts(_request: Request) -> object:
         return [wire.conflict_to_json(pair) for pair in await run_in_threadpool(vault.conflicts)]
 
+    async def held(_request: Request) -> object:
+        return [wire.held_to_json(item) for item in await run_in_threadpool(vault.held)]
+
     async def why(request: Request) -> object:
         if "path" not in request.query_params:
             raise Usage("The parameter `path` is missing.", "Ask for `?path=...`.")
@@ -201,10 +204,13 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
         return run
 
     looking = {"about": about, "status": status, "waiting": waiting, "conflicts": conflicts}
+    looking |= {"held": held}
     steering = {
         "sync": command(vault.sync),
         "pause": command(vault.pause),
         "resume": command(vault.resume),
+        "allow-held": _decision(vault.allow_held),
+        "restore-held": _decision(vault.restore_held),
         "wait": wait,
         "stop": command(stop),
     }
@@ -219,6 +225,16 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
 
 if TYPE_CHECKING:
     _Endpoint = Callable[[Request], Awaitable[object]]
+
+
+def _decision(act: Callable[[str | None], int]) -> _Endpoint:
+    """What a person says to what a guard (the parameter `guard`; by default all) holds."""
+
+    async def run(request: Request) -> object:
+        guard = request.query_params.get("guard") or None
+        return {"files": await run_in_threadpool(act, guard)}
+
+    return run
 
 
 def _route(name: str, endpoint: _Endpoint, method: str) -> Route:

@@ -16,7 +16,7 @@ from vaultsync.daemon import wire
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vaultsync.core.model import Status, Waiting
+    from vaultsync.core.model import Held, Status, Waiting
 
 ANSWER_SECONDS = 30.0
 """How long to wait for an answer that needs no work."""
@@ -65,6 +65,18 @@ class Client:
     def conflicts(self) -> list[tuple[str, str]]:
         """Conflict copies as (path of the copy, path of the original), in path order."""
         return [wire.conflict_from_json(item) for item in self._ask("GET", "conflicts")]
+
+    def held(self) -> list[Held]:
+        """What the guards hold until a person decides."""
+        return [wire.held_from_json(item) for item in self._ask("GET", "held")]
+
+    def allow_held(self, guard: str | None = None) -> int:
+        """Let through what a guard (None: any) holds now; how many files that are."""
+        return int(self._ask("POST", "allow-held", guard=guard or "")["files"])
+
+    def restore_held(self, guard: str | None = None) -> int:
+        """Undo what a guard (None: any) holds, from the other side; how many files that are."""
+        return int(self._ask("POST", "restore-held", guard=guard or "")["files"])
 
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path, as JSON-ready values."""

@@ -22,8 +22,8 @@ from vaultsync.core.errors import (
     TimedOut,
     VaultsyncError,
 )
-from vaultsync.core.model import State, Status, Waiting
-from vaultsync.daemon import account, answers, notify
+from vaultsync.core.model import Held, State, Status, Waiting
+from vaultsync.daemon import account, answers, holding, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import Rules
@@ -130,6 +130,7 @@ class Service:
         Raises:
             SignIn, Retry, Fatal: The sides cannot be reached or used.
             TimedOut: There was still something to do; nothing is lost by ending there.
+            GuardRefused: All is done but what a guard holds.
         """
         ends = time.monotonic() + timeout
         with ExitStack() as stack:
@@ -148,6 +149,7 @@ class Service:
                         f"There is still something to do after {timeout:g} seconds.",
                         "Run it again: it goes on where it ended.",
                     )
+            holding.refuse(engine.guards.held)
 
     def stop(self) -> None:
         """End `run` soon. Returns at once."""
@@ -221,6 +223,7 @@ class Service:
                 delete_quiet=delete_quiet,
                 lanes=profile.limits.transfers,
             ),
+            bucket.mark,
         )
         self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None
         stack.callback(self._forget)
@@ -341,7 +344,7 @@ class Service:
             conflicts = len(store.conflicts())
         return replace(
             status,
-            pending=0 if engine.at_rest else pending,
+            pending=status.held if engine.at_rest else pending,
             conflicts=conflicts,
             requests=bucket.requests,
             warnings=self._warnings(),
@@ -352,11 +355,13 @@ class Service:
         engine = self._engine
         if engine is None:
             return []
+        with self._reader() as store:
+            held = holding.waiting(engine.guards.held, engine.guards.conflicts, store, limit)
         moving = {
             transfer.path: Waiting(transfer.path, "transfer", f"{transfer.verb} is under way")
             for transfer in engine.status.transfers
         }
-        found = {**{item.path: item for item in engine.waiting}, **moving}
+        found = {**held, **{item.path: item for item in engine.waiting}, **moving}
         return [found[path] for path in sorted(found)][:limit]
 
     def conflicts(self) -> list[tuple[str, str]]:
@@ -365,6 +370,27 @@ class Service:
             return []
         with self._reader() as store:
             return [(path, names.original_name(path)) for path in store.conflicts()]
+
+    def held(self) -> list[Held]:
+        """What the guards hold until a person decides."""
+        engine = self._engine
+        if engine is None:
+            return []
+        with self._reader() as store:
+            return holding.told(engine.guards.held, engine.guards.conflicts, store)
+
+    def allow_held(self, guard: str | None = None) -> int:
+        """Let through what is held now."""
+        return self._decide("allow", guard)
+
+    def restore_held(self, guard: str | None = None) -> int:
+        """Undo what is held now."""
+        return self._decide("restore", guard)
+
+    def _decide(self, what: str, guard: str | None) -> int:
+        if self._engine is None:
+            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
+        return holding.decide(self._engine, what, guard)
 
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path."""
@@ -395,6 +421,7 @@ class Service:
 
         Raises:
             TimedOut: It did not come to that in `timeout` seconds.
+            GuardRefused: It did, but for what a guard holds.
             SignIn: Nobody is signed in.
             Retry: The cloud could not be reached in that time.
             Fatal: Something that only a person can put right.
@@ -407,6 +434,7 @@ class Service:
                 asked = engine, engine.request_sync()
             if asked is not None and engine is asked[0]:
                 if engine.at_rest and engine.served >= asked[1]:
+                    holding.refuse(engine.guards.held)
                     return
                 trouble = None if engine.trouble is None else engine.trouble[0]
             else:
@@ -431,7 +459,11 @@ class Service:
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
-        return () if self._trust is None else self._trust.warnings()
+        engine, trust = self._engine, self._trust
+        found = () if trust is None else trust.warnings()
+        if engine is not None:
+            found = (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
+        return found
 
     def _status_before(self) -> Status:
         trouble = self._trouble

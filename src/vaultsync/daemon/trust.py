@@ -78,4 +78,4 @@ class Trust:
         kept = json.loads(self._store.meta(_KEY) or "null")
         if kept is None or kept[:2] != self._where:
             return None
-        return Conditions(**kept[2])
+        return Conditions.restored(kept[2])

@@ -8,7 +8,7 @@ from typing import Any
 
 from vaultsync.core import errors
 from vaultsync.core.errors import VaultsyncError
-from vaultsync.core.model import State, Status, Transfer, Verb, Waiting
+from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
 
 SCHEMA = 1
 """Version of the envelope; it changes only when a field changes its meaning or goes away."""
@@ -79,6 +79,17 @@ def waiting_to_json(item: Waiting) -> dict[str, Any]:
 def waiting_from_json(told: dict[str, Any]) -> Waiting:
     """The item that `waiting_to_json` described."""
     return Waiting(**told | {"next_try": _seconds(told["next_try"])})
+
+
+def held_to_json(item: Held) -> dict[str, Any]:
+    """What a guard holds as JSON-ready values."""
+    return asdict(item) | {"since": _text(item.since), "paths": list(item.paths)}
+
+
+def held_from_json(told: dict[str, Any]) -> Held:
+    """What `held_to_json` described."""
+    since = _seconds(told["since"]) or 0.0
+    return Held(**told | {"since": since, "paths": tuple(told["paths"])})
 
 
 def conflict_to_json(pair: tuple[str, str]) -> dict[str, str]:

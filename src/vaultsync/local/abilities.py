@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from vaultsync.core.errors import MachineRefused
+from vaultsync.core.lookalikes import same_to_some
 from vaultsync.local.faults import UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from vaultsync.local.files import Files
 
 
+_MARK = "-a\u00e9"
+_LIKE_MARK = ("-A\u00e9", "-ae\u0301")
+"""The same in another case, and with the accent written apart."""
+
+
 class Abilities(NamedTuple):
     """What the file system of the folder can do."""
 
     noreplace: bool
     exchange: bool
     link: bool
+    folds: bool = False
+    """Names that differ only in case, or in the form of an accent, are one name to it."""
 
 
 def move(files: Files, abilities: Abilities, source: int, name: str, target: int, new: str) -> None:
@@ -44,6 +52,7 @@ def probe(files: Files, control: int) -> Abilities:
     """Try out, on files made for it, what the file system can do."""
     stem = f"probe-{secrets.token_hex(8)}"
     one, two, three = (f"{stem}-{number}" for number in range(3))
+    four = stem + _MARK
     try:
         for name in (one, two):
             files.close(files.create(control, name))
@@ -52,11 +61,21 @@ def probe(files: Files, control: int) -> Abilities:
             files.move(control, three, control, one)
         exchange = _works(lambda: files.exchange(control, one, control, two))
         link = _works(lambda: files.link(control, one, control, three))
+        files.close(files.create(control, four))
+        folds = any(_is_there(files, control, f"{stem}{other}") for other in _LIKE_MARK)
     finally:
-        for name in (one, two, three):
+        for name in (one, two, three, four):
             with suppress(FileNotFoundError):
                 files.unlink(control, name)
-    return Abilities(noreplace, exchange, link)
+    return Abilities(noreplace, exchange, link, folds)
+
+
+def _is_there(files: Files, directory: int, name: str) -> bool:
+    try:
+        files.stat(directory, name)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _works(attempt: Callable[[], None]) -> bool:
@@ -67,6 +86,19 @@ def _works(attempt: Callable[[], None]) -> bool:
             return False
         raise
     return True
+
+
+def other_name(files: Files, directory: int, name: str) -> str | None:
+    """The name of what the file system shows under `name`, when it is not that very name.
+
+    Raises:
+        OSError: When the directory cannot be read.
+    """
+    if not _is_there(files, directory, name):
+        return None
+    listed = files.names(directory)
+    held = {*listed.directories, *listed.others}
+    return None if name in held else same_to_some(sorted(held), name) or name
 
 
 def refuse_odd_locale() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from vaultsync.core.ports import Content
     from vaultsync.local.files import Files, Node
 
 CHUNK = 1 << 20
@@ -148,6 +149,52 @@ class FileContent:
 
     def _moved(self) -> Stale:
         return Stale(f"'{self._path}' is not the version that was seen before")
+
+
+class Borrowed:
+    """The bytes of one version, to be kept as another one: with that one's times and mode.
+
+    Args:
+        content: Gives the bytes; stays its owner's.
+        entry: The version that they are to become.
+    """
+
+    def __init__(self, content: Content, entry: Entry) -> None:
+        self._content = content
+        self.entry = replace(
+            entry, kind=content.entry.kind, size=content.entry.size, sha256=content.sha256()
+        )
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes [offset, offset+length), cut at the end."""
+        return self._content.read(offset, length)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole content in order."""
+        return self._content.chunks()
+
+    def sha256(self) -> str:
+        """Return the hex digest of the content."""
+        return self._content.sha256()
+
+    def md5(self) -> str:
+        """Return the hex MD5 of the content."""
+        return self._content.md5()
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """There is nothing to release."""
 
 
 class LinkContent:

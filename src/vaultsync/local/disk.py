@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
-from vaultsync.local.content import FileContent, LinkContent, digest_of, is_version, link_entry
+from vaultsync.local.content import (
+    Borrowed,
+    FileContent,
+    LinkContent,
+    digest_of,
+    is_version,
+    link_entry,
+)
 from vaultsync.local.faults import translate, translated
 from vaultsync.local.files import SystemFiles
-from vaultsync.local.folder import Folder, ParentMissing, Place
+from vaultsync.local.folder import Folder, ParentMissing, Place, taken
 from vaultsync.local.identity import Match, compare
 from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
@@ -146,8 +153,27 @@ class Disk:
         op: str,
         parents: tuple[str, ...] = (),  # noqa: ARG002 - only objects carry their ancestry
     ) -> LocalStaged:
-        """Write the bytes of `content` to the staging folder, durably."""
+        """Write the bytes of `content` to the staging folder, durably.
+
+        Raises:
+            Blocked: When the file system cannot show them under that name.
+        """
+        with self._folder.top() as top:
+            twin = self._folder.twin(top, path)
+        if twin is not None:
+            raise taken(path, twin)
         return self._swap.stage(path, content, op)
+
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> LocalStaged:
+        """Write what another path holds to the staging folder, with the times and mode of `like`.
+
+        Raises:
+            Stale: When the source is not the expected version any more.
+        """
+        with self.open(source, entry) as content:
+            if content.sha256() != entry.sha256:
+                raise Stale(f"'{source}' is not the version that was seen before")
+            return self._swap.stage(path, Borrowed(content, like), op)
 
     def commit(self, staged: Staged, expected: Entry | None) -> LocalCommitted:
         """Show staged bytes iff the folder still shows `expected`."""

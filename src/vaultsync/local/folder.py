@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vaultsync.core.errors import Blocked, Fatal, MachineRefused, Stale
 from vaultsync.core.names import CONTROL, is_control, local_problem, parent, parents
-from vaultsync.local.abilities import Abilities, move, probe, refuse_odd_locale
+from vaultsync.local.abilities import Abilities, move, other_name, probe, refuse_odd_locale
 from vaultsync.local.faults import GONE, translate, translated
 from vaultsync.local.identity import Grain, measure_grain
 from vaultsync.local.nesting import MARKER, read_marker, refuse_nesting
@@ -173,6 +173,11 @@ class Folder:
         if problem is not None:
             raise Blocked(f"'{path}' cannot be a name in the folder: {problem}", "Rename it.")
         with self.top() as top:
+            twin = self.twin(top, plain)
+            if twin is not None and make:
+                raise taken(path, twin)
+            if twin is not None:
+                raise ParentMissing(f"'{path}' is not there, only '{twin}' is.")
             made = self._make_parents(top, plain) if make else []
             try:
                 directory = self._enter_parent(top, plain)
@@ -184,6 +189,33 @@ class Folder:
                 for directory_path in reversed(made):
                     self._unmake(top, directory_path)
                 raise
+
+    def twin(self, top: int, path: str) -> str | None:
+        """What the file system shows under a path although it bears another name, or None.
+
+        Only where names are folded. Whether a name is there is told by the bytes that a listing of
+        its directory gives, not by asking for it.
+
+        Args:
+            top: The root, open.
+            path: Without a trailing `/`.
+        """
+        if not self.abilities.folds:
+            return None
+        above = ""
+        for segment in path.split("/"):
+            try:
+                directory = self.files.enter(top, above)
+            except OSError:
+                return None
+            try:
+                found = other_name(self.files, directory, segment)
+            finally:
+                self.files.close(directory)
+            if found is not None:
+                return above + found
+            above += segment + "/"
+        return None
 
     @contextmanager
     def control(self, name: str) -> Iterator[int]:
@@ -333,6 +365,14 @@ class Folder:
         except OSError as fault:
             problem = translate(fault, f"{self.path}/{CONTROL}")
             raise Fatal(problem.message, problem.hint) from fault
+
+
+def taken(path: str, twin: str) -> Blocked:
+    """The error for a name that the file system takes for that of something else."""
+    return Blocked(
+        f"'{path}' cannot be put beside '{twin}': to the folder's disk they are one name.",
+        "Rename one of them.",
+    )
 
 
 def _same(node: Node) -> tuple[int, int]:

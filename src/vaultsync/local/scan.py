@@ -83,6 +83,8 @@ class Scan:
         if is_control(at) or local_problem(at) or any(map(self._ignored, parents(at))):
             return
         above, _, name = at.rpartition("/")
+        if self._folder.twin(top, at) is not None:
+            return
         try:
             directory = self._files.enter(top, above)
             try:

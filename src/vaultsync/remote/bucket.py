@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,23 +14,23 @@ from vaultsync.core.model import MARKER, Entry, Kind, Seen, Unseen
 from vaultsync.core.names import remote_problem
 from vaultsync.remote import metadata
 from vaultsync.remote.client import ABSENT, Condition, Head
+from vaultsync.remote.copying import Copier, Copy
 from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
 from vaultsync.remote.listing import Listing
+from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
-from vaultsync.remote.upload import Upload, Uploader, content_type, part_size
+from vaultsync.remote.upload import Upload, Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vaultsync.core.ports import Content, Staged
-    from vaultsync.remote.client import Part, Transport, Written
+    from vaultsync.remote.client import Transport, Written
     from vaultsync.remote.conditions import Permit
 
 WHOLE = 1 << 20
 """Content up to this many bytes is read with the request that opens it."""
-MAX_COPY = 5 << 30
-"""Bytes that S3 copies as one part."""
 _NOTHING = hashlib.sha256(b"")
 _NOTHING_ETAG = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
@@ -56,6 +57,9 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+
+    Attributes:
+        mark: The object by which the vault is recognised.
     """
 
     def __init__(
@@ -71,7 +75,9 @@ class Bucket:
         self._device = device
         self._listing = Listing(transport, prefix, ignored)
         self._uploader = Uploader(transport, prefix)
+        self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
+        self.mark = Mark(transport, prefix, self._listing, permit)
 
     @property
     def requests(self) -> dict[str, int]:
@@ -132,34 +138,46 @@ class Bucket:
 
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Upload:
         """Upload large content in parts, invisible until commit; keep small content for commit."""
-        problem = remote_problem(path, self._prefix)
-        if problem is not None:
-            raise Blocked(f"'{path}' cannot be a key: {problem}.", "Rename it.")
-        self._require_permit()
+        self._require_key(path)
         return self._uploader.stage(path, content, Authorship(op, parents, self._device))
 
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> Copy:
+        """Prepare a copy on the server; times, mode and operation ids are those of the source.
+
+        A source without an operation id gets `op`, and what it lacks from `like`, in its copy.
+        """
+        self._require_key(path)
+        authorship = Authorship(op, (), self._device)
+        return self._copier.stage(
+            path, source, entry, like, authorship, at_once=self._copies_at_once()
+        )
+
     def commit(self, staged: Staged, expected: Entry | None) -> Shown:
-        """Show the staged bytes with one conditional PutObject or CompleteMultipartUpload."""
+        """Show what is staged with one conditional PutObject, Complete or CopyObject."""
+        if isinstance(staged, Copy):
+            return Shown(staged.shown(self._copier.commit(staged, _condition(expected))))
         if not isinstance(staged, Upload):
             raise Fatal("What was staged elsewhere cannot be committed here.")
         written = self._uploader.commit(staged, _condition(expected))
         return Shown(_entry(staged, written))
 
     def discard(self, token: str) -> None:
-        """Give a multipart upload up."""
+        """Give a multipart upload up; what is in hand or to be copied at once has none."""
         self._uploader.discard(token)
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:
         """Tell whether the write `op` happened; else give its upload up.
 
         It did when the version at `path` names it: first, then it made that version; later, then
-        somebody has built upon it since.
+        somebody has built upon it since. A copy carries the id of what it was copied from; it must
+        have that content, too.
         """
-        entry = self._mine(path, op)
-        if entry is None and token:
+        word = json.loads(token or "{}")
+        entry = self._mine(path, op, word.get("sha256"))
+        if entry is None and word.get("upload"):
             self.discard(token)
             # A completion that was still under way either won against that or never will.
-            entry = self._mine(path, op)
+            entry = self._mine(path, op, word.get("sha256"))
         return entry
 
     def make_directory(self, path: str) -> Entry:
@@ -189,10 +207,9 @@ class Bucket:
                 raise
 
     def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
-        """Set mtime and permission bits by copying the object onto itself as a multipart upload.
+        """Set mtime and permission bits by copying the object onto itself.
 
-        The condition on CompleteMultipartUpload holds at the moment of the commit; the source
-        condition of CopyObject does not. None leaves a value as it is.
+        None leaves a value as it is.
         """
         if expected.kind is Kind.DIR:
             return expected
@@ -202,7 +219,7 @@ class Bucket:
             raise Stale(f"'{path}' is not what it was.")
         fields = metadata.times_and_mode(metadata.read(head).kind, mtime_ns, mode)
         if head.size:
-            self._copy_onto_itself(path, head, fields)
+            self._copier.change(path, head, fields, at_once=self._copies_at_once())
         else:
             known = metadata.carried(head, _NOTHING.hexdigest(), _NOTHING_ETAG)
             self._put_nothing(path, Condition(head.etag), known | fields, dict(head.headers))
@@ -218,6 +235,15 @@ class Bucket:
     def check(self) -> None:
         """List one key of the prefix; whatever is wrong with the vault shows in that."""
         self._transport.list_page(self._prefix, limit=1)
+
+    def _require_key(self, path: str) -> None:
+        problem = remote_problem(path, self._prefix)
+        if problem is not None:
+            raise Blocked(f"'{path}' cannot be a key: {problem}.", "Rename it.")
+        self._require_permit()
+
+    def _copies_at_once(self) -> bool:
+        return self._permit is None or self._permit.copies()
 
     def _require_permit(self) -> None:
         if self._permit is not None:
@@ -252,9 +278,12 @@ class Bucket:
         sha256 = found.sha256 or hashlib.sha256(body).hexdigest()
         return Download(self._transport, key, replace(found, sha256=sha256), body)
 
-    def _mine(self, path: str, op: str) -> Entry | None:
+    def _mine(self, path: str, op: str, sha256: str | None) -> Entry | None:
         entry = self.look(path)
-        return entry if entry is not None and op in entry.ops else None
+        if entry is None or op not in entry.ops:
+            return None
+        same = sha256 in (None, entry.sha256)
+        return entry if same or entry.ops[0] != op else None
 
     def _delete_marker(self, path: str) -> None:
         try:
@@ -278,34 +307,6 @@ class Bucket:
             metadata=fields,
             headers=headers,
         )
-
-    def _copy_onto_itself(self, path: str, head: Head, fields: dict[str, str]) -> None:
-        key = self._prefix + path
-        sha256 = metadata.proven(head)
-        step = MAX_COPY
-        bind = None if sha256 is None else metadata.copied(head, sha256)
-        if head.size > MAX_COPY:
-            # With the parts that our upload had, the copy has the checksum that it had.
-            step, bind = part_size(head.size), head.metadata.get(metadata.BIND)
-        known = metadata.carried(head, sha256, bind)
-        upload = self._transport.create_upload(
-            key, metadata=known | fields, headers=head.headers or content_type(path)
-        )
-        starts = range(0, head.size, step)
-
-        def copy(index: int) -> Part:
-            span = (starts[index], min(starts[index] + step, head.size) - 1)
-            whole = len(starts) == 1
-            return self._transport.copy_part(
-                key, upload, index + 1, head.etag, None if whole else span
-            )
-
-        try:
-            parts = self._uploader.together(copy, len(starts))
-            self._transport.complete(key, upload, parts, Condition(head.etag))
-        except BaseException:
-            self._uploader.abandon(key, upload)
-            raise
 
 
 def _condition(expected: Entry | None) -> Condition:

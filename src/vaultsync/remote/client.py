@@ -94,10 +94,12 @@ class Written:
     Attributes:
         etag: ETag without quotes.
         version: VersionId, or None in a bucket without versions.
+        checksum: The server's own SHA-256 as in `Head`, when it told.
     """
 
     etag: str
     version: str | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,32 @@ class Transport(Protocol):
         """Delete the version `etag`; Missing when nothing is there."""
         ...
 
+    def copy(
+        self,
+        key: str,
+        source: str,
+        source_etag: str,
+        condition: Condition,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Make `key` a copy of the version `source_etag` of `source`, up to 5 GiB, on the server.
+
+        Stale also when `source` is another version; Missing when it is not there. Not every server
+        honours `condition`, see `conditions`.
+
+        Args:
+            key: Where to.
+            source: A key of the same bucket; `key` itself only with `metadata`.
+            source_etag: The version to copy.
+            condition: What must be true of `key`.
+            metadata: User metadata of the copy; None carries that of the source and its standing
+                headers along.
+            headers: Standing headers of the copy, when `metadata` is given.
+        """
+        ...
+
     def create_upload(
         self, key: str, *, metadata: Mapping[str, str], headers: Mapping[str, str]
     ) -> str:
@@ -202,9 +230,24 @@ class Transport(Protocol):
         ...
 
     def copy_part(
-        self, key: str, upload: str, number: int, etag: str, span: tuple[int, int] | None
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        source: str,
+        etag: str,
+        span: tuple[int, int] | None,
     ) -> Part:
-        """Take one part from the object's own version `etag`: all of it, or bytes first to last."""
+        """Take one part from the version `etag` of the key `source`: all of it, or a span.
+
+        Args:
+            key: What the upload is going to be.
+            upload: Its id.
+            number: Of the part, from 1.
+            source: A key of the same bucket, perhaps `key` itself.
+            etag: The version to copy.
+            span: First and last byte; None copies the whole object.
+        """
         ...
 
     def complete(

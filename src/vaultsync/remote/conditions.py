@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import secrets
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Stale
@@ -22,7 +22,7 @@ from vaultsync.remote.faults import Denied, Missing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vaultsync.remote.client import Transport
+    from vaultsync.remote.client import Transport, Written
 
 OTHER = Condition("0" * 32)
 """A version that was never there."""
@@ -41,21 +41,29 @@ class Conditions:
         complete: Whether CompleteMultipartUpload does.
         delete: Whether DeleteObject honours If-Match.
         versioned: Whether the bucket keeps the versions that are overwritten or deleted.
+        copy: Whether CopyObject honours a condition on its source, and If-Match and
+            If-None-Match on its destination.
     """
 
     put: bool
     complete: bool
     delete: bool
     versioned: bool
+    copy: bool
 
     @property
     def honoured(self) -> bool:
-        """Whether all kinds of writes are safe."""
+        """Whether all that cannot be done without is safe; copies can be made in other ways."""
         return self.put and self.complete and self.delete
 
     def written(self) -> Mapping[str, bool]:
-        """JSON-ready; `Conditions(**values)` reads it."""
+        """JSON-ready; `restored` reads it."""
         return asdict(self)
+
+    @classmethod
+    def restored(cls, values: Mapping[str, bool]) -> Conditions | None:
+        """What `written` gave; None when another version wrote it, which knew less or more."""
+        return cls(**values) if values.keys() == {field.name for field in fields(cls)} else None
 
 
 class Permit:
@@ -106,6 +114,10 @@ class Permit:
                 _HINT,
             )
 
+    def copies(self) -> bool:
+        """Whether CopyObject is safe; else a copy is made in parts, which Complete shows."""
+        return self._ask().copy
+
     def _ask(self) -> Conditions:
         with self._lock:
             if self._known is None:
@@ -121,29 +133,56 @@ def probe(transport: Transport, prefix: str) -> Conditions:
     """
     key = f"{prefix}{CONTROL}/probe-{secrets.token_hex(8)}"
 
-    def put(body: bytes, condition: Condition) -> str | None:
+    def put(body: bytes, condition: Condition) -> Written:
         digest = hashlib.sha256(body).digest()
-        written = transport.put(key, body, condition, digest=digest, metadata={}, headers={})
-        return written.version
+        return transport.put(key, body, condition, digest=digest, metadata={}, headers={})
 
     def honours(request: Callable[[Condition], object]) -> bool:
         """Whether both conditions, neither of which holds, keep a request from being done."""
         heeded = [_refused(request, condition) for condition in (ABSENT, OTHER)]
         return all(heeded)
 
-    version = put(b"first", ABSENT)
+    first = put(b"first", ABSENT)
     try:
+        # Before a server that ignores conditions makes another version of what is copied.
+        copy = _copies(transport, key, first.etag)
         return Conditions(
             put=honours(lambda condition: put(b"second", condition)),
             complete=honours(lambda condition: _complete(transport, key, condition)),
             delete=_refused(lambda other: transport.delete(key, str(other.etag)), OTHER),
-            versioned=version is not None,
+            versioned=first.version is not None,
+            copy=copy,
         )
     finally:
-        with contextlib.suppress(Stale, Denied):
-            head = transport.head(key)
-            if head is not None:
-                transport.delete(key, head.etag)
+        _remove(transport, key)
+
+
+def _copies(transport: Transport, source: str, etag: str) -> bool:
+    """Whether CopyObject does what it should when its conditions hold, and nothing when not."""
+    key = f"{source}-copy"
+
+    def copy(condition: Condition, version: str = etag) -> Written:
+        return transport.copy(key, source, version, condition)
+
+    try:
+        made = Condition(copy(ABSENT).etag)
+        return (
+            _refused(copy, ABSENT)
+            and _refused(copy, OTHER)
+            and _refused(lambda other: copy(made, str(other.etag)), OTHER)
+            and bool(copy(made))
+        )
+    except (Stale, Blocked):
+        return False
+    finally:
+        _remove(transport, key)
+
+
+def _remove(transport: Transport, key: str) -> None:
+    with contextlib.suppress(Stale, Denied):
+        head = transport.head(key)
+        if head is not None:
+            transport.delete(key, head.etag)
 
 
 def _complete(transport: Transport, key: str, condition: Condition) -> None:

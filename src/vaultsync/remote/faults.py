@@ -22,7 +22,7 @@ from botocore.exceptions import (
 from vaultsync.core.errors import Blocked, Refused, Retry, SignIn, Stale, VaultsyncError
 
 LIST = "ListObjectsV2"
-_WRITES = frozenset({"PutObject", "DeleteObject", "CompleteMultipartUpload"})
+_WRITES = frozenset({"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload"})
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"}
     | {"InvalidToken", "TokenRefreshRequired", "UnrecognizedClientException"}
@@ -130,7 +130,7 @@ def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
         return Retry(f"'{key}' arrived damaged at the vault; it was not stored.")
     if status == 409:
         return Retry(f"Somebody else is writing '{key}'.", unknown_outcome=written)
-    if status >= 500 and status != 507:
+    if status >= 500 and status not in (501, 507):
         return Broken(f"The vault has a fault ({code or status}).", unknown_outcome=written)
     return _refused(code or str(status), status, operation, key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen, Unseen
-from vaultsync.core.names import is_control, local_problem
+from vaultsync.core.names import VAULT_MARK, is_control, local_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,17 +24,26 @@ class Listing:
         transport: Sends the requests.
         prefix: What every key starts with; empty, or ending with `/`.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
+
+    Attributes:
+        mark: Tag of the object by which the vault is recognised, as the last listing of everything
+            that came to its end showed it; None when it did not.
     """
 
     def __init__(self, transport: Transport, prefix: str, ignored: Callable[[str], bool]) -> None:
         self._transport = transport
         self._prefix = prefix
         self._ignored = ignored
+        self.mark: str | None = None
+        self._passed: str | None = None
 
     def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
         """Yield what is at and below a path; see `core.ports.Side.entries`."""
         if not at:
+            self._passed = None
             yield from self.below("", after)
+            if not after:
+                self.mark = self._passed
             return
         # One page often shows both the file `at` and the directory `at/`; between the two there may
         # be any number of names that only start the same.
@@ -74,6 +83,8 @@ class Listing:
         announced = _above(at)
         for key in keys:
             path = self._path(key)
+            if path == VAULT_MARK:
+                self._passed = key.etag
             if not path or is_control(path) or self._ignored(path):
                 continue
             above = _above(path)

@@ -67,7 +67,12 @@ def write(entry: Entry, sha256: str, bind: str, authorship: Authorship) -> dict[
         authorship: Who writes.
     """
     fields = times_and_mode(entry.kind, entry.mtime_ns, entry.mode)
-    fields |= {SHA256: sha256, BIND: bind, OP: authorship.op}
+    return fields | {SHA256: sha256, BIND: bind} | authored(authorship)
+
+
+def authored(authorship: Authorship) -> dict[str, str]:
+    """Form the fields that tell who wrote."""
+    fields = {OP: authorship.op}
     if authorship.parents:
         fields[ANCESTRY] = ",".join(authorship.parents[:ANCESTORS])
     if authorship.device:
@@ -141,16 +146,14 @@ def composite(digests: list[bytes]) -> str:
 
 
 def copied(head: Head, sha256: str) -> str:
-    """What a server is going to say of a copy of an object made as one part of a multipart upload.
+    """What a server is going to say of a copy of an object, made at once or as one part.
 
     Servers that keep no checksum of a copied part still make its ETag from the MD5 of the part.
     """
-    words = composite([bytes.fromhex(sha256)])
+    words = f"{composite([bytes.fromhex(sha256)])} {head.etag}"
     if re.fullmatch(r"[0-9a-f]{32}", head.etag):
         md5 = hashlib.md5(bytes.fromhex(head.etag), usedforsecurity=False).hexdigest()
         words += f" {md5}-1"
-    elif head.etag.endswith("-1"):
-        words += f" {head.etag}"
     return words
 
 

@@ -26,6 +26,7 @@ _ALWAYS = {
     "GetObject": ("ETag", "LastModified", "ContentLength"),
     "HeadObject": ("ETag", "LastModified", "ContentLength"),
     "ListObjectsV2": ("Name", "IsTruncated"),
+    "CopyObject": ("CopyObjectResult",),
     "CreateMultipartUpload": ("UploadId",),
     "UploadPart": ("ETag",),
     "UploadPartCopy": ("CopyPartResult",),
@@ -49,6 +50,9 @@ def require(operation: str, answer: dict[str, Any]) -> None:
         genuine = all(member in answer for member in _ALWAYS.get(operation, ()))
     if operation == "ListObjectsV2" and answer.get("IsTruncated"):
         genuine = genuine and "NextContinuationToken" in answer
+    for result in ("CopyObjectResult", "CopyPartResult"):
+        # Copying answers 200 before it is done: what says that it was is in the body.
+        genuine = genuine and "ETag" in answer.get(result, ("ETag",))
     if not genuine:
         if "Body" in answer:
             answer["Body"].close()
@@ -106,7 +110,8 @@ def head(answer: dict[str, Any]) -> Head:
 
 def written(answer: dict[str, Any]) -> Written:
     """What the server said of an object it has taken."""
-    return Written(answer["ETag"].strip('"'), version(answer))
+    told = answer.get("CopyObjectResult", answer)
+    return Written(told["ETag"].strip('"'), version(answer), told.get("ChecksumSHA256"))
 
 
 def version(answer: dict[str, Any]) -> str | None:

@@ -144,9 +144,9 @@ class Uploader:
 
     def discard(self, token: str) -> None:
         """Give up what a token stands for."""
-        if token:
-            staged = json.loads(token)
-            self.abort(self._prefix + staged["path"], staged["upload"])
+        word = json.loads(token or "{}")
+        if word.get("upload"):
+            self.abort(self._prefix + word["path"], word["upload"])
 
     def abort(self, key: str, upload: str) -> None:
         """Give an upload up, and look that no part arrived in it meanwhile (they cost money)."""

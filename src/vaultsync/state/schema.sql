@@ -57,7 +57,8 @@ CREATE TABLE journal (
     op    TEXT NOT NULL,         -- operation id, also in the object's metadata or the staged name
     verb  TEXT NOT NULL,         -- 'pull' or 'push'
     token TEXT NOT NULL,         -- the side's own word for where the staged bytes are
-    base  TEXT NOT NULL          -- JSON of the base to record once it is known to have happened
+    base  TEXT NOT NULL,         -- JSON of the base to record once it is known to have happened
+    source TEXT                  -- the path on the same side that the content is copied from, if any
 ) WITHOUT ROWID;
 
 -- Our own remote writes whose outcome was not known when they were given up. A request can still

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from vaultsync.core.errors import Blocked, Fatal
 from vaultsync.core.model import Absence, Base, Entry, Kind, Row, Verb
 from vaultsync.state.events import Events
+from vaultsync.state.held import HeldRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +54,7 @@ class Journalled:
         verb: PULL or PUSH.
         token: What the target side needs to find its staged bytes.
         base: The base to record once it has happened; the target side's tag is filled in then.
+        source: The path that the content is moved away from by a copy on the server, if any.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Journalled:
     verb: Verb
     token: str
     base: Base
+    source: str | None = None
 
 
 class Store:
@@ -67,6 +70,7 @@ class Store:
 
     Attributes:
         events: The history.
+        held: What the guards count and hold.
 
     Raises Damaged when the file is not a sound database of ours, Fatal when it was written by a
     newer version.
@@ -86,6 +90,7 @@ class Store:
         except sqlite3.Error as error:
             raise Damaged(f"The state database {file} cannot be opened: {error}.") from error
         self.events = Events(self._db)
+        self.held = HeldRows(self._db)
         try:
             self._prepare(readonly)
         except BaseException:
@@ -246,6 +251,37 @@ class Store:
         ).fetchall()
         return self._with_intents([_row(values) for values in found]) if found else []
 
+    def vacated(self, size: int, sha256: str | None = None, *, remote: bool) -> list[Row]:
+        """Files that one side does not show any more as in base, while the other one still does.
+
+        Args:
+            size: Bytes of the base version.
+            sha256: Its digest; None for any.
+            remote: Which side does not show it.
+
+        Returns:
+            Some of them, in the order of the index; at most eight.
+        """
+        here, there = "l_tag IS {}b_ltag", "r_tag IS {}b_rtag"
+        gone, held = (there, here) if remote else (here, there)
+        side = f"{gone.format('NOT ')} AND {held.format('')} AND b_gone = 0"
+        digest = "" if sha256 is None else " AND b_sha256 = ?"
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM path WHERE b_kind = 'file' AND {side} AND b_size = ?{digest}"  # noqa: S608
+            " LIMIT 8",
+            (size,) if sha256 is None else (size, sha256),
+        ).fetchall()
+        return [_row(values) for values in found]
+
+    def moved(self, source: str | None = None) -> list[Row]:
+        """Rows with the mark MOVED_HERE, from one path or from any; a chunk of them at most."""
+        where = "IS NOT NULL" if source is None else "= ?"
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM path WHERE b_from {where} LIMIT {CHUNK}",  # noqa: S608
+            () if source is None else (source,),
+        ).fetchall()
+        return [self.row(values[0]) for values in found]
+
     def unequal(self) -> int:
         """How many paths are not known to be equal on both sides. Walks all rows: for people."""
         (count,) = self._db.execute(
@@ -272,13 +308,14 @@ class Store:
     def begin(self, operation: Journalled) -> None:
         """Journal an operation that is about to become visible; its path must not have one yet."""
         self._db.execute(
-            "INSERT INTO journal (path, op, verb, token, base) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO journal (path, op, verb, token, base, source) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 operation.path,
                 operation.op,
                 operation.verb.value,
                 operation.token,
                 _dump(operation.base),
+                operation.source,
             ),
         )
 
@@ -288,10 +325,12 @@ class Store:
 
     def journal(self) -> list[Journalled]:
         """Operations that were begun and not finished."""
-        found = self._db.execute("SELECT path, op, verb, token, base FROM journal ORDER BY path")
+        found = self._db.execute(
+            "SELECT path, op, verb, token, base, source FROM journal ORDER BY path"
+        )
         return [
-            Journalled(path, op, Verb(verb), token, _load(base))
-            for path, op, verb, token, base in found
+            Journalled(path, op, Verb(verb), token, _load(base), source)
+            for path, op, verb, token, base, source in found
         ]
 
     def intend(self, operation: Journalled, since: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.model import Verb
-from vaultsync.core.plan import decide, needs_children, plan
+from vaultsync.core.model import IMPLIED, Verb
+from vaultsync.core.plan import needs_children, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,11 +21,15 @@ PLANS = 8
 
 
 class Changed:
-    """Paths whose rows have changed since they were last planned; at first, all."""
+    """Paths whose rows have changed since they were last planned.
 
-    def __init__(self) -> None:
+    Args:
+        everything: Whether it begins with all paths.
+    """
+
+    def __init__(self, *, everything: bool = True) -> None:
         self._paths: set[str] = set()
-        self._everything = True
+        self._everything = everything
 
     def add(self, path: str) -> None:
         """Note one path."""
@@ -34,6 +38,15 @@ class Changed:
             if len(self._paths) > MANY_PATHS:
                 self._everything = True
                 self._paths.clear()
+
+    def take_over(self, other: Changed) -> None:
+        """Note all that another one has noted, and leave it with nothing."""
+        paths = other.take()
+        if paths is None:
+            self._everything = True
+            self._paths.clear()
+        for path in paths or ():
+            self.add(path)
 
     def take(self) -> list[str] | None:
         """Remove and return the paths, in order; None for all."""
@@ -69,6 +82,7 @@ class Agenda:
         self._store = store
         self._busy = busy
         self._plans: list[Iterator[Action | None]] = []
+        self._making = 0
 
     def __bool__(self) -> bool:
         """Whether anything is left to plan or to hand out."""
@@ -85,14 +99,15 @@ class Agenda:
         self.stalled = False
         if self.changed and len(self._plans) < PLANS:
             self._plans.append(self._actions(self.changed.take()))
-        while self._plans:
+        for plan_ in self._plans[::-1]:
             try:
-                action = next(self._plans[-1])
+                action = next(plan_)
             except StopIteration:
-                self._plans.pop()
+                self._plans.remove(plan_)
                 continue
-            self.stalled = action is None
-            return action
+            if action is not None:
+                return action
+        self.stalled = bool(self._plans)
         return None
 
     def obstacle(self, path: str) -> str | None:
@@ -106,22 +121,36 @@ class Agenda:
                 return other
         return None
 
-    def folder_there(self, path: str) -> bool:
-        """Whether the vault holds a folder where this file would go, and means to keep it."""
-        below = self._store.rows(path, after=path + "/")
-        decisions = (decide(row) for row in below if not row.path.endswith("/"))
-        return any(action is not None and action.verb is Verb.PULL for action in decisions)
+    def folder_there(self, path: str) -> bool | None:
+        """Whether the vault holds a folder where this file would go, and means to keep it.
+
+        Returns:
+            None while that is not known: what is in it may yet have to be kept.
+        """
+        folder = path + "/"
+        rows = [self._store.row(folder), *self._store.rows(path, after=folder)]
+        verbs = {action.path: action.verb for action in plan(rows)}
+        there = [
+            verbs.get(row.path)
+            for row in rows
+            if row.remote is not None and row.remote.tag != IMPLIED
+        ]
+        if Verb.PULL in there:
+            return True
+        return False if all(verb is Verb.DELETE_REMOTE for verb in there) else None
 
     def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
         """A plan in two passes: what makes or changes things, then what deletes.
 
-        Yields None while deletions wait for the first pass's (short) work to end: content is
-        never removed in one place before it has arrived in the other.
+        Yields None while deletions wait for the first passes of all plans and their (short) work to
+        end: content is never removed in one place before it has arrived in the other.
         """
+        self._making += 1
         for action in plan(self._rows(paths)):
             if not action.verb.deletes:
                 yield action
-        while self._busy():
+        self._making -= 1
+        while self._making or self._busy():
             yield None
         for action in plan(self._rows(paths)):
             if action.verb.deletes:

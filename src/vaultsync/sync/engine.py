@@ -11,15 +11,17 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core import names
+from vaultsync.core import moves, names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
 from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
-from vaultsync.core.plan import agreed
+from vaultsync.core.plan import agreed, decide
 from vaultsync.state.store import Damaged, Journalled
-from vaultsync.sync.agenda import Agenda
+from vaultsync.sync.agenda import Agenda, Changed
 from vaultsync.sync.executor import Prepared, Result, recovered_push
 from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
+from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
+from vaultsync.sync.recognition import Recognition
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vaultsync.core.model import Row
-    from vaultsync.core.ports import Clock, Side
+    from vaultsync.core.ports import Clock, Side, VaultMark
+    from vaultsync.core.safety import Guard
     from vaultsync.state.store import Store
     from vaultsync.sync.flight import Pool
 
@@ -39,6 +42,10 @@ PROBE = 60.0
 """Seconds at most between two tries to use a side that could not be used."""
 PROBE_SIGN_IN = 2.0
 """Seconds at most between two looks whether somebody has signed in again."""
+HELD_BACK = 30.0
+"""Seconds that new files wait at most for the end of a pass that may show where they came from."""
+EXAMINED = 10_000
+"""Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
 
@@ -61,6 +68,7 @@ class Engine:
         new_op: Callable[[], str],
         ignored: Callable[[str], bool],
         settings: Settings | None = None,
+        mark: VaultMark | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._store = store
@@ -69,6 +77,8 @@ class Engine:
         self._flight = Flight(local, remote, pool, clock)
         self._agenda = Agenda(store, self._flight.short_work)
         self._delays = Delays(clock)
+        seen = None if mark is None else Recognition(store, clock, mark, new_op)
+        self.guards = Guards(store, clock, self.settings.limits, seen)
         self._observer = Observer(
             store,
             local,
@@ -83,10 +93,13 @@ class Engine:
         self._root = Gate(clock)
         self._cloud = Gate(clock)
         self._unanswered: dict[str, Journalled] = {}
+        self._examined: dict[str, str] = {}
+        self._held_back = Changed(everything=False)
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
         self.served = 0
+        self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
         for operation in store.journal():
@@ -115,6 +128,11 @@ class Engine:
         self._paused = False
         self._flight.wake()
 
+    def decide(self, what: str, guard: Guard | None) -> None:
+        """A person says `allow` or `restore` to what a guard (None: any) holds now."""
+        self.guards.wish(what, guard)
+        self._flight.wake()
+
     def wake(self) -> None:
         """End the wait of the current turn."""
         self._flight.wake()
@@ -135,6 +153,8 @@ class Engine:
             self._record(reports)
             self._observe()
             self._retry()
+            for path in self.guards.turn():
+                self._agenda.changed.add(path)
             self._start()
         except Damaged:
             raise
@@ -154,7 +174,7 @@ class Engine:
         elif not self._cloud.open:
             due.append(None if self._flight.probing else self._cloud.due)
         if self._may_start():
-            due.append(self._delays.next())
+            due += [self._delays.next(), self.guards.due]
             room = len(self._flight.tasks) < self.settings.lanes
             if room and self._agenda.ready:
                 return 0.0
@@ -220,12 +240,19 @@ class Engine:
                 if base is not None:
                     row = recovered_push(row, op, base, row.remote)
                     break
+        if task.stage is Stage.PREPARE and row.base is None:
+            met = decide(row)
+            if met is not None and met.verb is Verb.ADOPT:
+                row = _noted(met)
+        if task.stage is Stage.LOOK and row.remote is not None and self._is_settled(row):
+            row = replace(row, moved_from=None)
         self._store.save([row])
         if task.operation is not None:
             self._store.finish(task.path)
         event = told(task, result, self._clock.now())
         if event is not None:
             self._store.events.record(event)
+        self.guards.recorded(task.path, event)
         if row.remote is not None:
             self._imply_above(row.path)
 
@@ -245,9 +272,12 @@ class Engine:
         path, action = task.path, task.action
         self._end(task, discard=False)
         if task.stage is Stage.LOOK:
+            self.guards.noticed(path)
             return
         self._delays.succeeded(path)
         if action is None or task.stage is Stage.PREPARE:
+            if action is not None and action.verb is Verb.INSPECT and result.row.local is None:
+                self._examine(result.row)
             return
         log.info("%s %s: %s", action.verb, path, action.reason)
         if result.kept is not None:
@@ -255,8 +285,31 @@ class Engine:
             self._observer.look_at(result.kept)
         if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
-        elif action.verb is Verb.DELETE_REMOTE and (above := names.parent(path)):
-            self._agenda.changed.add(above)
+        elif action.verb is Verb.DELETE_REMOTE:
+            if above := names.parent(path):
+                self._agenda.changed.add(above)
+            self._look_at_moved(path)
+
+    def _examine(self, row: Row) -> None:
+        """Remember that asking for a remote version has told all that it could."""
+        if row.remote is not None:
+            if len(self._examined) >= EXAMINED:
+                self._examined.clear()
+            self._examined[row.path] = row.remote.tag
+
+    def _look_at_moved(self, source: str | None = None) -> None:
+        """Look whether what was moved here by a copy in the vault is there (rule R6)."""
+        for row in self._store.moved(source):
+            busy = row.path in self._flight.tasks or row.path in self._delays
+            if not busy and self._is_settled(row):
+                self._flight.look(row)
+
+    def _is_settled(self, row: Row) -> bool:
+        """Whether the path that a row was moved from has no deletion in the vault before it."""
+        if row.moved_from is None:
+            return True
+        source = self._store.row(row.moved_from)
+        return source.local is not None or source.base is None
 
     def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
         """The database took nothing: what was prepared is dropped, what was done is seen anew."""
@@ -272,6 +325,7 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
+        self.guards.noticed(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
         self._flight.end(task, discard=discard)
@@ -300,6 +354,9 @@ class Engine:
         self._end(task, discard=True)
         if isinstance(error, Stale):
             log.debug("%s was not as expected: %s", path, error)
+            source = task.action.source if task.action is not None else None
+            if source is not None and source.path not in self._flight.tasks:
+                self._flight.look(self._store.row(source.path))
             self._delays.hold(path, "pending", error, look=True)
         elif isinstance(error, Retry):
             self._delays.hold(path, "retry", error, after=error.after or 0.0, look=True)
@@ -377,16 +434,26 @@ class Engine:
                 self._root.close(State.STOPPED, error, last=PROBE_SIGN_IN)
         if not self._root.open:
             return
+        self._let_go()
         if not self._cloud.open:
             if self._cloud.due <= now:
                 self._flight.probe()
             return
+        passes = self._observer.observed
         try:
             self._observer.turn_there()
+            self.guards.listed(self._observer.observed)
         except Damaged:
             raise
         except VaultsyncError as error:
             self._shut(error)
+        if self._observer.observed != passes and self._may_start():
+            self._look_at_moved()
+
+    def _let_go(self) -> None:
+        """Plan again what waited for the end of a pass."""
+        if self._held_back and not self._observer.searching(HELD_BACK):
+            self._agenda.changed.take_over(self._held_back)
 
     def _retry(self) -> None:
         """Let paths whose time has come be looked at, asked after, or planned again."""
@@ -410,11 +477,19 @@ class Engine:
         noted: list[Action] = []
         while self._may_start() and len(noted) < BATCH:
             room = len(self._flight.tasks) < self.settings.lanes
-            action = self._agenda.take() if room else None
-            if action is None:
+            planned = self._agenda.take() if room else None
+            if planned is None:
                 break
-            if not self._is_free(action):
+            action = self.guards.admit(planned) if self._is_free(planned) else None
+            if action is None:
                 continue
+            if moves.is_new(action):
+                if self._waits_for_pass(action):
+                    continue
+                action = self._borrowing(action)
+            if action.verb is Verb.ADOPT and action.row.base is None and _is_file(action):
+                # Rule R7: what was seen in the vault may be older than the file here.
+                action = replace(action, verb=Verb.INSPECT)
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
@@ -422,6 +497,26 @@ class Engine:
         if noted:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
+
+    def _waits_for_pass(self, action: Action) -> bool:
+        """Whether a new file's old path may still be seen to be gone by a pass under way."""
+        remote = action.verb is Verb.PULL
+        if not self._observer.searching(HELD_BACK, remote=remote) or not self._store.totals()[0]:
+            return False
+        self._held_back.add(action.path)
+        return True
+
+    def _borrowing(self, action: Action) -> Action:
+        """Let a new file's content come from where the target side holds it already."""
+        row, pulling = action.row, action.verb is Verb.PULL
+        entry = row.remote if pulling else row.local
+        if entry is None or self._delays.tries(action.path) > 1:
+            return action
+        vacated = self._store.vacated(entry.size, remote=pulling)
+        if vacated and entry.sha256 is not None:
+            vacated = self._store.vacated(entry.size, entry.sha256, remote=pulling)
+        examined = pulling and self._examined.get(action.path) == entry.tag
+        return moves.borrow(action, vacated, examined=examined)
 
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
@@ -431,10 +526,17 @@ class Engine:
         if self._store.row(path) != action.row:
             self._agenda.changed.add(path)
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/") and self._agenda.folder_there(path):
-            reason = "the vault has a folder of this name; the file is kept beside it"
-            self._flight.start(replace(action, verb=Verb.CONFLICT, reason=reason), self._new_op())
-            return False
+        if action.verb is Verb.PUSH and not path.endswith("/"):
+            kept = self._agenda.folder_there(path)
+            if kept:
+                reason = "the vault has a folder of this name; the file is kept beside it"
+                aside = replace(action, verb=Verb.CONFLICT, reason=reason)
+                self._flight.start(aside, self._new_op())
+            elif kept is None:
+                unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
+                self._delays.hold(path, "pending", Stale(unknown))
+            if kept is not False:
+                return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
@@ -450,14 +552,16 @@ class Engine:
         waiting = (*self._delays.waiting(), *observer.unseen())
         blocked = sum(1 for item in waiting if item.code == "blocked")
         under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(self._delays)
-        busy = bool(self._flight.tasks or self._agenda)
+        busy = bool(self._flight.tasks or self._agenda or self._held_back)
         resting = not busy and observer.idle and len(self._delays) <= blocked
+        resting = resting and self.guards.due is None
         state = gate.state or (State.IDLE if resting else State.SYNCING)
         if self._paused and gate.open:
             state = State.PAUSED
         files, size = self._store.totals()
         self.waiting = waiting
         self.served = observer.served
+        self.lookalikes = observer.lookalikes
         self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(
@@ -468,11 +572,16 @@ class Engine:
             bytes=size,
             pending=under_way,
             blocked=blocked,
+            held=sum(item.count for item in self.guards.held),
             transfers=self._flight.transfers(),
             observed=observer.observed,
             scanned_at=observer.scanned_at,
             polled_at=observer.polled_at,
         )
+
+
+def _is_file(action: Action) -> bool:
+    return not action.path.endswith("/")
 
 
 def _noted(action: Action) -> Row:

@@ -59,7 +59,12 @@ class Prepared:
         if self.staged is None or self.base is None:
             return None
         return Journalled(
-            self.action.path, self.staged.op, self.action.verb, self.staged.token, self.base
+            self.action.path,
+            self.staged.op,
+            self.action.verb,
+            self.staged.token,
+            self.base,
+            _left(self.action),
         )
 
 
@@ -87,6 +92,8 @@ class Executor:
             action = replace(action, row=self._with_digest(action.row))
         if action.verb not in (Verb.PUSH, Verb.PULL):
             return Prepared(action)
+        if action.source is not None:
+            return self._borrow(action, action.source, op)
         source = self._local if action.verb is Verb.PUSH else self._remote
         entry = action.row.local if action.verb is Verb.PUSH else action.row.remote
         content = source.open(action.path, _present(entry, action))
@@ -132,6 +139,7 @@ class Executor:
         if operation.verb is Verb.PULL:
             entry = replace(entry, sha256=operation.base.sha256)
             return Result(_pulled(row, operation.base, entry, row.remote))
+        row = replace(row, moved_from=operation.source)
         return Result(recovered_push(row, operation.op, operation.base, entry))
 
     def look(self, row: Row) -> Result:
@@ -150,16 +158,53 @@ class Executor:
             )
         )
 
+    def _borrow(self, action: Action, source: Row, op: str) -> Prepared:
+        """Take the content from another path of the target side, where it is known to be equal."""
+        row, held = action.row, source.base
+        if held is None:
+            raise ValueError("a source has a base")
+        if action.verb is Verb.PULL:
+            entry = self._remote.look(row.path)
+            if entry is None or entry.tag != _present(row.remote, action).tag:
+                raise Stale(f"'{row.path}' is not as it was in the vault.")
+            entry = replace(entry, sha256=held.sha256)
+            there = replace(_present(source.local, action), sha256=held.sha256)
+            staged = self._local.borrow(row.path, source.path, there, entry, op)
+            return Prepared(
+                replace(action, row=replace(row, remote=entry)), _there(entry), None, staged
+            )
+        with self._local.open(row.path, _present(row.local, action)) as content:
+            if content.sha256() != held.sha256:
+                raise Stale(f"'{row.path}' changed in the meantime.")
+            entry = content.entry
+        there = replace(
+            _present(source.remote, action),
+            sha256=held.sha256,
+            mtime_ns=held.mtime_ns,
+            mode=held.mode,
+            ops=held.ops,
+        )
+        staged = self._remote.borrow(row.path, source.path, there, entry, op)
+        base = _here(entry, held.sha256, (staged.op, *held.ops[1:]))
+        return Prepared(replace(action, row=replace(row, local=entry)), base, None, staged)
+
     def _inspect(self, row: Row) -> Result:
         local, remote = row.local, row.remote
+        if local is None and row.base is None and not row.intents:
+            # Asked whether it was moved: what one request tells must do.
+            return self.look(row)
         if local is not None and local.sha256 is None:
             local = self._local.identify(row.path, local)
-        if remote is not None and (remote.sha256 is None or row.intents):
+        # Rule R7: new files are only found to be equal by a look that began after ours was seen.
+        meet = row.base is None and local is not None
+        if remote is not None and (remote.sha256 is None or row.intents or meet):
             if local is not None and local.size == remote.size and local.kind is remote.kind:
                 with self._local.open(row.path, local) as like:
                     remote = self._remote.identify(row.path, remote, like)
             else:
                 remote = self._remote.identify(row.path, remote)
+        if meet and local is not None:
+            local = self._local.identify(row.path, local)
         return Result(replace(row, local=local, remote=remote))
 
     def _with_digest(self, row: Row) -> Row:
@@ -184,17 +229,7 @@ class Executor:
             before = row.base.ops
         parents = before[: ANCESTRY - 1]
         staged = self._remote.stage(row.path, content, op, parents)
-        base = Base(
-            kind=entry.kind,
-            size=entry.size,
-            sha256=sha256,
-            local_tag=entry.tag,
-            remote_tag="",
-            mtime_ns=entry.mtime_ns,
-            mode=entry.mode,
-            ops=(op, *parents),
-        )
-        return Prepared(action, base, content, staged)
+        return Prepared(action, _here(entry, sha256, (staged.op, *parents)), content, staged)
 
     def _stage_pull(self, action: Action, op: str, content: Content) -> Prepared | Result:
         row, entry = action.row, content.entry
@@ -205,34 +240,22 @@ class Executor:
             # Only stored anew: what is here already is that content (PULL never replaces an edit).
             self._local.discard(staged.token)
             return self._take_metadata(row)
-        base = Base(
-            kind=entry.kind,
-            size=entry.size,
-            sha256=staged.sha256,
-            local_tag="",
-            remote_tag=entry.tag,
-            mtime_ns=entry.mtime_ns,
-            mode=entry.mode,
-            stamp=entry.stamp or _stamp(row),
-            version=entry.version,
-            ops=entry.ops,
-        )
+        base = _there(_present(row.remote, action))
         return Prepared(replace(action, row=row), base, content, staged)
 
     def _commit_push(self, prepared: Prepared) -> Result:
-        row, base, staged, content = (
-            prepared.action.row,
-            prepared.base,
-            prepared.staged,
-            prepared.content,
-        )
-        if base is None or staged is None or content is None:
+        row, base, staged = prepared.action.row, prepared.base, prepared.staged
+        if base is None or staged is None:
             raise ValueError("a push needs content")
+        content = prepared.content
+        local = _present(row.local, prepared.action) if content is None else content.entry
+        row = replace(row, moved_from=_left(prepared.action))
         entry = self._remote.commit(staged, row.remote).entry
         entry = replace(
             entry, sha256=base.sha256, ops=base.ops, mtime_ns=base.mtime_ns, mode=base.mode
         )
-        return Result(_pushed(row, base, entry, content.entry), sent=base.size)
+        sent = 0 if prepared.action.source is not None else base.size
+        return Result(_pushed(row, base, entry, local), sent=sent)
 
     def _commit_pull(self, prepared: Prepared) -> Result:
         row, base, staged = prepared.action.row, prepared.base, prepared.staged
@@ -292,6 +315,10 @@ class Executor:
         local, remote = row.local, row.remote
         if local is None or remote is None:
             raise ValueError("metadata need both sides")
+        if row.base is None:
+            now = self._remote.look(row.path)
+            if now is None or now.tag != remote.tag:
+                raise Stale(f"'{row.path}' is not as it was in the vault.")
         if remote.mode is not None and executable(remote.mode) != executable(local.mode):
             known = local.sha256
             local = self._local.apply(row.path, local, remote.mtime_ns, remote.mode)
@@ -309,6 +336,42 @@ def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
     tag = entry.tag if ours else ""
     base = replace(base, remote_tag=tag, version=entry.version if ours else None)
     return replace(row, base=base, remote=entry, remote_absence=Absence.PRESENT)
+
+
+def _left(action: Action) -> str | None:
+    """The path that a copy in the vault moves content away from, when it is gone here."""
+    source = action.source if action.verb is Verb.PUSH else None
+    return source.path if source is not None and source.local is None else None
+
+
+def _here(entry: Entry, sha256: str, ops: tuple[str, ...]) -> Base:
+    """The base of a push: the local version, once the remote side's tag is known."""
+    return Base(
+        kind=entry.kind,
+        size=entry.size,
+        sha256=sha256,
+        local_tag=entry.tag,
+        remote_tag="",
+        mtime_ns=entry.mtime_ns,
+        mode=entry.mode,
+        ops=ops,
+    )
+
+
+def _there(entry: Entry) -> Base:
+    """The base of a pull: the remote version, once the local side's tag is known."""
+    return Base(
+        kind=entry.kind,
+        size=entry.size,
+        sha256=entry.sha256 or "",
+        local_tag="",
+        remote_tag=entry.tag,
+        mtime_ns=entry.mtime_ns,
+        mode=entry.mode,
+        stamp=entry.stamp,
+        version=entry.version,
+        ops=entry.ops,
+    )
 
 
 def _pushed(row: Row, base: Base, remote: Entry, local: Entry) -> Row:

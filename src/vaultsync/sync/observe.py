@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core import names
 from vaultsync.core.errors import Blocked, Retry
+from vaultsync.core.lookalikes import Lookalikes
 from vaultsync.core.model import Absence, Row, Waiting
 from vaultsync.sync.schedule import Dirty
 from vaultsync.sync.sweep import Sweep, here
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOKS = 200
+"""Local paths that are looked at in one turn: the two ends of a move are known together."""
 INTENT_LIFETIME = 20 * 60.0
 """Seconds after which a request of ours cannot arrive any more: its signature has expired."""
 
@@ -31,6 +34,7 @@ class Observer:
     Attributes:
         dirty: Local paths that may have changed; marked from any thread.
         observed: Counts finished passes over the whole remote side.
+        lookalikes: What the last whole local pass found of names that look alike, on either side.
         scanned_at: When the last whole local pass ended, seconds since the epoch.
         polled_at: When the last whole remote pass ended.
     """
@@ -61,8 +65,11 @@ class Observer:
         self._busy = busy
         self._count = 0
         self._recent: dict[str, int] = {}
+        self.lookalikes = Lookalikes()
+        self._names = Lookalikes()
         self._here: Sweep | None = None
         self._there: Sweep | None = None
+        self._since = {False: 0.0, True: 0.0}
         self._queue: deque[str] = deque()
         self._next_scan = self._next_poll = clock.monotonic()
         self._confirm_here: float | None = clock.monotonic()
@@ -110,6 +117,23 @@ class Observer:
             or (self._there is not None and not self._there.whole)
         )
 
+    def searching(self, seconds: float, *, remote: bool | None = None) -> bool:
+        """Whether a pass is under way that may yet show the other end of a move.
+
+        Args:
+            seconds: How old such a pass may be at most.
+            remote: Over which side; None for any.
+        """
+        sides = (False, True) if remote is None else (remote,)
+        now = self._clock.monotonic()
+        for side in sides:
+            sweep = self._there if side else self._here
+            if sweep is not None and now - self._since[side] < seconds:
+                return True
+            if not side and self._queue:
+                return True
+        return False
+
     def due(self, *, here: bool, there: bool) -> float | None:
         """When the next look is due (monotonic seconds): 0 for now, None for never.
 
@@ -142,17 +166,23 @@ class Observer:
         if self._next_scan <= now:
             self._queue.clear()
             self._queue.append("")
-        if self._here is None and self._queue:
-            self._start_here(self._queue[0])
-            self._queue.popleft()
-        if self._here is not None:
+        looked = False
+        for _ in range(LOOKS):
+            if self._here is None and self._queue:
+                self._start_here(self._queue[0])
+                self._queue.popleft()
+            if self._here is None:
+                break
+            looked = True
             sweep, self._here = self._here, None
             try:
                 self._here = self._advance(sweep)
             except BaseException:
                 self._queue.append(sweep.at)
                 raise
-        elif self._confirm_here is not None and self._confirm_here <= now:
+            if self._here is not None:
+                break
+        if not looked and self._confirm_here is not None and self._confirm_here <= now:
             self._confirm_absences()
         self._trim()
 
@@ -164,6 +194,7 @@ class Observer:
             if self._there is None and self._next_poll <= self._clock.monotonic():
                 self._begun[1] = self._tickets
                 self._there = Sweep(self._remote, self._store, self._count, remote=True)
+                self._since[True] = self._clock.monotonic()
         if self._there is not None:
             sweep, self._there = self._there, None
             self._there = self._advance(sweep)
@@ -180,7 +211,10 @@ class Observer:
             self._begun[0] = self._tickets
             # An hour from its start at the latest; moved on again when it ends.
             self._next_scan = self._clock.monotonic() + self._settings.rescan_seconds
-        self._here = Sweep(self._local, self._store, self._count, remote=False, at=at)
+        self._names = Lookalikes()
+        met = None if at else self._names.show
+        self._here = Sweep(self._local, self._store, self._count, remote=False, at=at, met=met)
+        self._since[False] = self._clock.monotonic()
 
     def _start_confirmation(self) -> None:
         """List again the keys that were missing once: from the first to the last of them."""
@@ -257,6 +291,7 @@ class Observer:
                 if self._begun[0] < self._tickets:
                     self._next_scan = now
                 self.scanned_at = self._clock.now()
+                self.lookalikes = self._names
             elif sweep.at:
                 self.look_above(sweep.at)
 

@@ -99,6 +99,7 @@ class Sweep:
         at: str = "",
         after: str = "",
         until: str | None = None,
+        met: Callable[[str], None] | None = None,
     ) -> None:
         self.began = began
         self.at = at
@@ -107,6 +108,7 @@ class Sweep:
         self.unseen: dict[str, Unseen] = {}
         self.done = False
         self._until = until
+        self._met = met
         self._store = store
         self._observe = there if remote else here
         self._seen = side.entries(at, after)
@@ -132,6 +134,9 @@ class Sweep:
                 self.done = True
                 break
             row, entry = step
+            if self._met is not None and (entry is not None or row.base is None):
+                # What is about to be deleted may only have changed its case.
+                self._met(row.path)
             if skip(row.path):
                 continue
             if entry is None and ignored(row.path):

@@ -153,6 +153,15 @@ class Cloud:
         del self.objects[key]
         self.writes += 1
 
+    def version(self, key: str, etag: str) -> Object:
+        """What a copy is made of."""
+        found = self.objects.get(key)
+        if found is None:
+            raise Missing(f"'{key}' is not there.")
+        if found.etag != etag:
+            raise Stale(f"'{key}' is not what it was.")
+        return found
+
     def nothing(self, key: str) -> Exception:
         if self.world.scenario.denies:
             return Denied(f"The vault refused '{key}'.")
@@ -320,15 +329,36 @@ class Client:
             lambda: self._add_part(key, upload, number, body),
         )
 
+    def copy(
+        self,
+        key: str,
+        source: str,
+        source_etag: str,
+        condition: Condition,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Written:
+        def apply() -> Written:
+            found = self._cloud.version(source, source_etag)
+            fields = found.metadata if metadata is None else metadata
+            standing = found.headers if metadata is None else headers or {}
+            return self._cloud.write(key, found.body, condition, fields, standing)
+
+        what = f"copy {source[len(PREFIX) :]} if {source_etag} to {key[len(PREFIX) :]}"
+        return self._write(f"{what} if {condition.etag}", apply)
+
     def copy_part(
-        self, key: str, upload: str, number: int, etag: str, span: tuple[int, int] | None
+        self,
+        key: str,
+        upload: str,
+        number: int,
+        source: str,
+        etag: str,
+        span: tuple[int, int] | None,
     ) -> Part:
         def apply() -> Part:
-            found = self._cloud.objects.get(key)
-            if found is None:
-                raise self._cloud.nothing(key)
-            if found.etag != etag:
-                raise Stale(f"'{key}' is not what it was.")
+            found = self._cloud.version(source, etag)
             first, last = span or (0, len(found.body) - 1)
             return self._add_part(key, upload, number, found.body[first : last + 1])
 

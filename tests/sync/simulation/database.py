@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vaultsync.state.events import Events
+from vaultsync.state.held import HeldRows
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class BoundaryStore(Store):
         self._between = between
         self._saved = saved
         self._db = database.connection
+        self.events = Events(self._db)
+        self.held = HeldRows(self._db)
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 

@@ -1,6 +1,7 @@
 -- From version 1 to version 2.
 
 ALTER TABLE path ADD COLUMN b_from TEXT;
+ALTER TABLE journal ADD COLUMN source TEXT;
 CREATE INDEX vacated_here ON path (b_size, b_sha256) WHERE b_kind = 'file' AND l_tag IS NOT b_ltag;
 CREATE INDEX vacated_there ON path (b_size, b_sha256) WHERE b_kind = 'file' AND r_tag IS NOT b_rtag;
 CREATE INDEX moved_here ON path (b_from) WHERE b_from IS NOT NULL;
