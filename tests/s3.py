@@ -16,6 +16,8 @@ from tests.s3model import S3Model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from botocore.config import Config
+
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
@@ -54,7 +56,7 @@ def model_foreign(s3model: S3Model) -> Iterator[Any]:
     client.close()
 
 
-def foreign_client(url: str) -> Any:
+def foreign_client(url: str, config: Config = FOREIGN) -> Any:
     """Another program's client of a server that asks for no accounts."""
     return _session().create_client(
         "s3",
@@ -62,7 +64,7 @@ def foreign_client(url: str) -> Any:
         endpoint_url=url,
         aws_access_key_id="admin",
         aws_secret_access_key="admin",
-        config=FOREIGN,
+        config=config,
     )
 
 

@@ -161,7 +161,8 @@ class Cognito:
         if asked["IdentityId"] != account.identity_id:
             raise RefusedError(400, "NotAuthorizedException", "Not this person's identity.")
         name = f"ASIA{secrets.token_hex(8).upper()}"
-        ends = time.time() + self._settings.credential_seconds
+        # In whole seconds like the Date beside it, from which a client takes how long they live.
+        ends = int(time.time()) + self._settings.credential_seconds
         keys = Keys(account, secrets.token_urlsafe(64), ends)
         self.keys[name] = keys
         given = {

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
+from tests.s3model.process import control
 from tests.s3model.service import VAULT
 from vaultsync import config
 from vaultsync.auth.secrets import FileStore
@@ -14,22 +12,6 @@ from vaultsync.paths import places
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def control(url: str, method: str, path: str, given: object = None) -> Any:
-    """Ask a model something, as in `control(url, "POST", "faults", {"kind": "500"})`."""
-    where = urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
-    try:
-        body = None if given is None else json.dumps(given)
-        connection.request(method, f"/_model/{path}", body)
-        answer = connection.getresponse()
-        content = json.loads(answer.read())
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ValueError(content["error"])
-    return content
 
 
 def join(

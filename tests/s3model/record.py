@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.s3model.wire import Request
 
 _CONDITIONS = (
@@ -96,6 +99,7 @@ class Record:
         self.writes: list[Wrote] = []
         self.counters: Counter[str] = Counter()
         self.keep = True
+        self._more = threading.Condition()
 
     def add(self, request: Request, status: int, bytes_out: int, fault: str) -> None:
         """Note what became of a request."""
@@ -118,6 +122,18 @@ class Record:
                     access_key(headers),
                 )
             )
+        with self._more:
+            self._more.notify_all()
+
+    def wait_for(self, holds: Callable[[], object], seconds: float = 30) -> None:
+        """Wait on another thread until something holds, which is asked after each request.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        with self._more:
+            if not self._more.wait_for(holds, seconds):
+                raise TimeoutError("it did not come to that")
 
     def clear(self) -> None:
         """Forget the requests; the writes stay."""
