@@ -15,10 +15,12 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.campaign.disk import NAMESPACE, may_mount
 from tests.campaign.report import timeline, written
+from tests.campaign.scenarios import SCENARIOS, ScenarioError
 from tests.campaign.verdict import Verdict
 from tests.campaign.world import NAMES, Plan, World
 
@@ -30,10 +32,11 @@ def main() -> int:
     if not may_mount() and _unshares():
         os.environ[NAMESPACE] = "own"
         command = ("unshare", "-m", "--propagation", "private", sys.executable, "-m")
-        os.execvp("unshare", [*command, "tests.campaign", *sys.argv[1:]])
+        words = [*command, "tests.campaign", *sys.argv[1:]]
+        os.execvp("unshare", words)  # noqa: S606
     home = Path(given.keep or tempfile.mkdtemp(prefix="vaultsync-campaign-")).absolute()
     home.mkdir(parents=True, exist_ok=True)
-    broken = campaign(_plan(given), home)
+    broken = scenario(given, home) if given.scenario else campaign(_plan(given), home)
     if not broken and not given.keep:
         shutil.rmtree(home)
     return 1 if broken else 0
@@ -43,9 +46,7 @@ def campaign(plan: Plan, home: Path) -> bool:
     """Play it, judge it, tell of it; whether a rule was broken."""
     began = time.monotonic()
     with World(plan, home) as world:
-        threading.excepthook = lambda failed: world.ledger.broke(
-            "the campaign itself", "", f"{failed.thread}: {failed.exc_type.__name__}: {failed.exc_value}"
-        )
+        threading.excepthook = partial(_told, world)
         world.play()
         if not world.ledger.broken and world.settle():
             world.quiet()
@@ -56,6 +57,30 @@ def campaign(plan: Plan, home: Path) -> bool:
     (home / "timeline.txt").write_text(timeline(world) + "\n")
     print(report, flush=True)
     return bool(world.ledger.broken)
+
+
+def _told(world: World, failed: threading.ExceptHookArgs) -> None:
+    """A person or a trouble-maker must not end unseen."""
+    detail = f"{failed.thread}: {failed.exc_type.__name__}: {failed.exc_value}"
+    world.ledger.broke("the campaign itself", "", detail)
+
+
+def scenario(given: argparse.Namespace, home: Path) -> bool:
+    """Play one directed scenario; whether it ended otherwise than it must."""
+    act, usual = SCENARIOS[given.scenario]
+    plan = Plan(given.seed, 0, calm=True, foreign=False, poll=given.poll, patience=given.patience)
+    began = time.monotonic()
+    with World(plan, home) as world:
+        world.start()
+        try:
+            act(world, given.size or usual)
+            failed = ""
+        except ScenarioError as error:
+            failed = str(error)
+        print(written(world, Verdict(world).totals(), (time.monotonic() - began) / 60), flush=True)
+        (home / "timeline.txt").write_text(timeline(world) + "\n")
+    print(f"FAILED: {failed}" if failed else "as it must be")
+    return bool(failed)
 
 
 def _plan(given: argparse.Namespace) -> Plan:
@@ -76,6 +101,8 @@ def _plan(given: argparse.Namespace) -> Plan:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5, help="for which people work")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="instead of a campaign")
+    parser.add_argument("--size", type=int, help="of the scenario: files, turns, saves or seconds")
     parser.add_argument("--devices", type=int, default=2, choices=range(1, len(NAMES) + 1))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", metavar="DIR", help="where all files are, and stay")

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.s3model.profile import control
+from tests.s3model.process import control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,5 +1,7 @@
 """How programs write files, call by call; every state is in the ledger before it can be seen."""
 
+# ruff: noqa: PTH
+
 from __future__ import annotations
 
 import errno
@@ -50,7 +52,7 @@ class Hands:
         return os.path.lexists(self.at(path))
 
     def read(self, path: str) -> str:
-        """Look into a file as any program does; what is in it must be known. Returns its SHA-256."""
+        """Look into a file; what is in it must be known. Returns its SHA-256."""
         seen = see(self.at(path))
         if seen is None or seen.kind == "dir":
             return ""
@@ -83,7 +85,7 @@ class Hands:
 
     def truncate(self, path: str) -> None:
         """Cut a file in half."""
-        with open(self.at(path), "r+b") as file:  # noqa: PTH123 - any bytes
+        with open(self.at(path), "r+b") as file:
             before = _content(file.fileno())
             self._supersede(path, before, "cuts in half")
             with self._saving(path, before[: len(before) // 2], "cuts in half"):

@@ -1,5 +1,7 @@
 """Somebody who works on a device, a little of everything, as chance wants it."""
 
+# ruff: noqa: PTH
+
 from __future__ import annotations
 
 import os
@@ -314,7 +316,7 @@ class Person(threading.Thread):
         return made(self.ledger.token(self.who), size)
 
     def _remember(self, path: str) -> None:
-        with open(self.hands.at(path), "rb") as file:  # noqa: PTH123 - any bytes
+        with open(self.hands.at(path), "rb") as file:
             data = file.read()
         if len(data) < 100_000:
             self._removed = [*self._removed[-20:], (path, data)]

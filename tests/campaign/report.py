@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.s3model.profile import control
+from tests.s3model.process import control
 
 if TYPE_CHECKING:
     from tests.campaign.world import World

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from tests.campaign.ledger import made
 from tests.campaign.person import FILES, SHARED
 from tests.s3model.cognito import CLIENT, IDENTITIES, PROVIDER
-from tests.s3model.profile import control
+from tests.s3model.process import control
 from tests.s3model.service import VAULT
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """What is in a folder or in the vault, seen from outside."""
 
+# ruff: noqa: PTH
+
 from __future__ import annotations
 
 import hashlib
@@ -26,7 +28,7 @@ Tree = dict[str, Seen]
 
 
 def look(root: Path, below: str = "") -> Tree:
-    """A folder, or a part of it, without the control folder; what vanishes meanwhile is not there."""
+    """A folder, or a part of it, without the control folder and what vanishes meanwhile."""
     return {
         path: seen
         for path, full in _walk(root, below)
@@ -43,7 +45,7 @@ def see(full: str) -> Seen | None:
         if stat.S_ISLNK(found.st_mode):
             return Seen("link", hashlib.sha256(os.fsencode(os.readlink(full))).hexdigest())
         descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(descriptor, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
@@ -120,7 +122,7 @@ def _slashes(path: str) -> Iterator[int]:
 
 
 def _walk(root: Path, below: str) -> Iterator[tuple[str, str]]:
-    top = os.path.join(root, below) if below else str(root)  # noqa: PTH118 - any bytes
+    top = os.path.join(root, below) if below else str(root)
     for directory, folders, files in os.walk(top):
         for name in (*folders, *files):
             full = f"{directory}/{name}"

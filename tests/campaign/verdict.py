@@ -48,6 +48,7 @@ class Verdict:
             "deeds": sum(person.deeds for person in self.world.people),
             "foreign_deeds": self.world.stranger.deeds if self.world.stranger else 0,
             "kills": sum(device.kills for device in self.world.devices),
+            "let_through": sum(guardian.allowed for guardian in self.world.guardians),
             "databases_lost": self.world.forgotten,
             "troubles": dict(chaos.done) if chaos is not None else {},
             "files": len(next(iter(self.trees.values()))),

@@ -12,11 +12,12 @@ from urllib.parse import quote
 from tests.campaign.chaos import LATEST, Chaos
 from tests.campaign.device import Device
 from tests.campaign.disk import Disk, may_mount
+from tests.campaign.guardian import Guardian
 from tests.campaign.ledger import Ledger, made
 from tests.campaign.person import Person
 from tests.campaign.stranger import Stranger
 from tests.campaign.trees import clashes, differences, look, stats, vault
-from tests.s3model.profile import control
+from tests.s3model.process import control
 from tests.s3model.service import VAULT
 from vaultsync.core.model import State
 
@@ -77,6 +78,7 @@ class World:
         ledger: The book.
         devices: Those there are.
         people: One on each.
+        guardians: One on each, who answers its guards.
         forgotten: How often a state database was lost.
         clashing: Names that the vault holds as a file and as a directory, when at rest.
     """
@@ -89,6 +91,7 @@ class World:
         self.disks: dict[str, Disk] = {}
         self.devices: list[Device] = []
         self.people: list[Person] = []
+        self.guardians: list[Guardian] = []
         self.stranger: Stranger | None = None
         self.chaos: Chaos | None = None
         self.forgotten = 0
@@ -127,11 +130,14 @@ class World:
         seed = f"{self.plan.seed} {name}"
         person = Person(self.ledger, name, device.folder, canary, seed, self.plan.pace)
         self.people.append(person)
+        self.guardians.append(Guardian(device))
 
     def __exit__(self, *_: object) -> None:
         for person in self.people:
             if person.is_alive():
                 person.end()
+        for guardian in self.guardians:
+            guardian.end()
         for device in self.devices:
             device.freeze(frozen=False)
             device.kill()
@@ -141,10 +147,16 @@ class World:
             self._server.terminate()
             self._server.wait(30)
 
-    def play(self) -> None:
-        """Let people work, and things go wrong, for as long as planned."""
+    def start(self) -> None:
+        """Start the daemons."""
         for device in self.devices:
             device.start()
+        for guardian in self.guardians:
+            guardian.start()
+
+    def play(self) -> None:
+        """Let people work, and things go wrong, for as long as planned."""
+        self.start()
         for person in self.people:
             person.start()
         if self.stranger is not None:
@@ -214,8 +226,8 @@ class World:
             elif status.state is not State.IDLE or status.pending or status.transfers:
                 said = f"{status.state}, {status.pending} pending, {status.reason}"
                 told.append(f"{device.name}: {said}")
-            elif status.blocked and not self.clashing:
-                told.append(f"{device.name}: {status.blocked} blocked")
+            elif status.held or (status.blocked and not self.clashing):
+                told.append(f"{device.name}: {status.blocked} blocked, {status.held} held")
         return told
 
     def unequal(self) -> list[str]:
