@@ -1,7 +1,5 @@
 """How programs write files, call by call; every state is in the ledger before it can be seen."""
 
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import errno

@@ -1,7 +1,5 @@
 """Somebody who works on a device, a little of everything, as chance wants it."""
 
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import os

@@ -1,7 +1,5 @@
 """What is in a folder or in the vault, seen from outside."""
 
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import hashlib

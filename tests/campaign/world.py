@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +15,7 @@ from tests.campaign.ledger import Ledger, made
 from tests.campaign.person import Person
 from tests.campaign.stranger import Stranger
 from tests.campaign.trees import clashes, differences, look, stats, vault
-from tests.s3model.process import control
+from tests.s3model.process import ModelProcess, control
 from tests.s3model.service import VAULT
 from vaultsync.core.model import State
 
@@ -96,17 +94,10 @@ class World:
         self.chaos: Chaos | None = None
         self.forgotten = 0
         self.clashing: set[str] = set()
-        self._server: subprocess.Popen[str] | None = None
+        self._server = ModelProcess()
 
     def __enter__(self) -> Self:
-        self._server = subprocess.Popen(
-            (sys.executable, "-m", "tests.s3model"),
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert self._server.stdout is not None
-        self.url = self._server.stdout.readline().strip()
+        self.url = self._server.__enter__().url
         settings = {"credentials_are_checked": True, "versions_may_go": False}
         control(self.url, "PUT", "settings", settings)
         for number, name in enumerate(NAMES[: self.plan.devices]):
@@ -143,9 +134,7 @@ class World:
             device.kill()
         for disk in self.disks.values():
             disk.away()
-        if self._server is not None:
-            self._server.terminate()
-            self._server.wait(30)
+        self._server.__exit__()
 
     def start(self) -> None:
         """Start the daemons."""
