@@ -39,7 +39,8 @@ CLOUD_CANNOT = {
 }
 """The same for the local cloud."""
 DEAF_TO_COPIES = Conditions(put=True, complete=True, delete=True, versioned=True, copy=False)
-"""Neither server heeds what is asked of a copy's destination: copies are made in parts."""
+"""Moto and the local cloud heed nothing that is asked of a copy's destination: copies are made in
+parts there. The model does all that S3 does."""
 
 
 class BucketWorld:
@@ -48,12 +49,18 @@ class BucketWorld:
     local = False
 
     def __init__(
-        self, transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str
+        self,
+        transport: Callable[[], BotoTransport],
+        foreign: Any,
+        bucket: str,
+        prefix: str,
+        known: Conditions | None,
     ) -> None:
         self._transport = transport
         self._foreign = foreign
         self._bucket = bucket
         self._prefix = prefix
+        self._known = known
         self.bucket = self._start()
 
     @property
@@ -94,7 +101,7 @@ class BucketWorld:
 
     def _start(self) -> Bucket:
         transport = self._transport()
-        permit = Permit(transport, self._prefix, DEAF_TO_COPIES)
+        permit = Permit(transport, self._prefix, self._known) if self._known else None
         return Bucket(transport, self._prefix, "laptop", ignored, permit)
 
 
@@ -108,7 +115,12 @@ def moto(request: pytest.FixtureRequest) -> Iterator[World]:
     bucket = f"vault-{secrets.token_hex(6)}"
     foreign.create_bucket(Bucket=bucket)
     credentials = Credentials("key", "secret")
-    yield from _running(lambda: BotoTransport(bucket, REGION, credentials, url), foreign, bucket)
+    yield from _running(
+        lambda: BotoTransport(bucket, REGION, credentials, url),
+        foreign,
+        bucket,
+        known=DEAF_TO_COPIES,
+    )
 
 
 @world("model")
@@ -154,6 +166,7 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[World]:
         _administrator(local),
         bucket,
         f"{member.prefix}{secrets.token_hex(6)}/",
+        DEAF_TO_COPIES,
     )
 
 
@@ -175,8 +188,12 @@ def _administrator(local: LocalCloud) -> Any:
 
 
 def _running(
-    transport: Callable[[], BotoTransport], foreign: Any, bucket: str, prefix: str = "private/x/"
+    transport: Callable[[], BotoTransport],
+    foreign: Any,
+    bucket: str,
+    prefix: str = "private/x/",
+    known: Conditions | None = None,
 ) -> Iterator[World]:
-    running = BucketWorld(transport, foreign, bucket, prefix)
+    running = BucketWorld(transport, foreign, bucket, prefix, known)
     yield running
     running.bucket.close()

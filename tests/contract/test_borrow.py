@@ -21,8 +21,6 @@ LIKE = Entry(Kind.FILE, 5, "like", mtime_ns=1_450_000_000_000_000_007, mode=0o70
 @pytest.fixture
 def lender(world: World) -> World:
     """A side that holds `hello`, of ours, at `source`."""
-    if not hasattr(world.side, "borrow"):
-        pytest.skip("this side cannot borrow")
     push(world.side, "source", BytesContent(b"hello"))
     return world
 

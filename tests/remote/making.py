@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
     from vaultsync.remote.conditions import Conditions
+    from vaultsync.remote.unfinished import UploadLedger
 
 PREFIX = "private/eu-1:2-3/"
 MTIME = 1_700_000_000_123_456_789
@@ -85,12 +86,13 @@ class Making:
         *,
         known: Conditions | None = None,
         regardless: bool = False,
+        ledger: UploadLedger | None = None,
         **options: Any,
     ) -> Bucket:
         nothing: Callable[[str], bool] = lambda _path: False  # noqa: E731
         transport = self.transport(**options)
         permit = None if known is None else Permit(transport, prefix, known, regardless=regardless)
-        made = Bucket(transport, prefix, "laptop é", ignored or nothing, permit)
+        made = Bucket(transport, prefix, "laptop é", ignored or nothing, permit, ledger)
         self._made.append(made)
         return made
 

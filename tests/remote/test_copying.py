@@ -17,10 +17,12 @@ from vaultsync.core.errors import Blocked, Fatal, Retry, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.remote import copying
 from vaultsync.remote.client import ABSENT, Written
+from vaultsync.remote.conditions import probe
 from vaultsync.remote.copying import Copy
 
 if TYPE_CHECKING:
     from tests.remote.faulty import FaultyProxy
+    from tests.s3model import S3Model
 
 LIKE = Entry(Kind.FILE, 7, "like", mtime_ns=5, mode=0o700)
 SHA256 = hashlib.sha256(b"content")
@@ -271,3 +273,53 @@ def test_a_token_tells_all_that_is_needed(make: Making) -> None:
     told = json.loads(staged.token)
     assert told == {"path": "q", "upload": "", "sha256": SHA256.hexdigest()}
     side.discard(staged.token)
+
+
+def test_a_multipart_object_is_copied_as_one_piece_and_still_recognised(on_model: Making) -> None:
+    side = on_model.side()
+    entry = put(side, "p", BIG, "op-1", ("op-0",))
+    staged = side.borrow("q", "p", entry, LIKE, "op-2")
+    shown = side.commit(staged, None).entry
+    assert shown.tag == hashlib.md5(BIG).hexdigest()  # noqa: S324 - what an ETag is
+    now = side.look("q")
+    assert now is not None
+    assert replace(now, stamp=None) == shown
+    assert now.ops == ("op-1", "op-0")
+    assert side.requests["CopyObject"] == 1
+    assert side.apply("p", entry, None, 0o700).tag == shown.tag
+    assert side.requests["CopyObject"] == 2
+
+
+def test_an_encrypted_object_is_copied_and_recognised(on_model: Making, model: S3Model) -> None:
+    model.settings.opaque_etags = True
+    side = on_model.side()
+    entry = side.look("p") or put(side, "p", b"content", "op-1")
+    shown = side.commit(side.borrow("q", "p", entry, LIKE, "op-2"), None).entry
+    assert shown.tag != entry.tag
+    assert shown.ops == ("op-1",)
+    assert (side.look("q") or entry).ops == ("op-1",)
+
+
+def test_a_server_without_checksums_leaves_the_content_of_a_large_copy_unknown(
+    on_model: Making, model: S3Model
+) -> None:
+    model.settings.checksums = False
+    side = on_model.side()
+    entry = put(side, "p", BIG, "op-1")
+    seen = side.look("p")
+    assert seen is not None
+    staged = side.borrow("q", "p", replace(entry, tag=seen.tag), LIKE, "op-2")
+    shown = side.commit(staged, None).entry
+    assert shown.ops == ()
+    assert (side.look("q") or entry).sha256 is None
+    small = put(side, "r", b"content", "op-3")
+    assert side.commit(side.borrow("s", "r", small, LIKE, "op-4"), None).entry.ops == ("op-3",)
+
+
+@pytest.mark.parametrize("honours", [True, False])
+def test_the_model_is_asked_whether_it_honours_them(
+    on_model: Making, model: S3Model, honours: bool
+) -> None:
+    model.settings.copy_conditions = honours
+    assert probe(on_model.transport(), PREFIX).copy is honours
+    assert on_model.transport().list_page(PREFIX).items == ()

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,10 @@ from vaultsync.core.errors import (
     VaultsyncError,
 )
 from vaultsync.core.model import Held, State, Status, Waiting
-from vaultsync.daemon import account, answers, holding, notify
+from vaultsync.daemon import account, answers, holding, leftovers, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
+from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.rules import Rules
 from vaultsync.daemon.trust import Trust
 from vaultsync.local.disk import Disk
@@ -33,12 +34,13 @@ from vaultsync.local.watch import FolderWatcher
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 from vaultsync.state.store import Damaged, Store
+from vaultsync.state.uploads import Uploads
 from vaultsync.sync.engine import Engine
 from vaultsync.sync.lanes import Lanes
 from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from vaultsync.auth.identity import Session
@@ -78,6 +80,9 @@ class Service:
     """One profile's folder and vault, kept the same. Implements `core.ports.Vault`.
 
     `run` or `run_once` owns the calling thread; the methods of `Vault` may be called from any.
+
+    Attributes:
+        past: History, trash and old versions.
     """
 
     def __init__(self, profile: Profile, places: Places) -> None:
@@ -94,6 +99,7 @@ class Service:
         self._trouble: VaultsyncError | None = None
         self._paused = False
         self._last = Status(State.STARTING)
+        self.past = Past(places.state_dir, profile.trash, self._clock, self._turned)
 
     # Running
 
@@ -160,6 +166,20 @@ class Service:
         with self._turned:
             self._turned.notify_all()
 
+    @contextmanager
+    def opened(self) -> Iterator[Past]:
+        """Folder and vault for one command without a daemon; nothing is synced.
+
+        Raises:
+            AnotherInstance: A daemon serves the profile or the folder.
+            SignIn, Retry, Fatal: The sides cannot be reached or used.
+        """
+        with ExitStack() as stack:
+            self._hold(stack)
+            self._open(stack, delete_quiet=0.0)
+            yield self.past
+            self.past.keep()
+
     def _serve(self) -> None:
         """Run the engine until told to stop; or wait until folder and vault can be used."""
         with ExitStack() as stack:
@@ -202,14 +222,17 @@ class Service:
                 store.set_meta("marker", marker)
             disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
         self._lock_folder(stack)
+        stack.enter_context(self.past.serving(Sides(store, disk)))
         disk.clear_staging([operation.op for operation in store.journal()])
         session = account.session(profile, self._places, store.meta("identity") or "")
         stack.callback(session.close)
-        bucket = self._connect(store, session)
+        uploads = stack.enter_context(Uploads(self._places.state_dir / DATABASE))
+        bucket = self._connect(store, session, uploads)
         stack.callback(bucket.close)
         session.start()
         lanes = Lanes(profile.limits.transfers + 2)
         stack.callback(lanes.close, GRACE)
+        lanes.submit(lambda: leftovers.give_up(bucket, disk, self._rules))
         engine = Engine(
             store,
             disk,
@@ -226,10 +249,12 @@ class Service:
             bucket.mark,
         )
         self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None
+        sides = Sides(store, disk, bucket, engine.mark, engine.wake, lanes.submit)
+        stack.enter_context(self.past.serving(sides))
         stack.callback(self._forget)
         return engine
 
-    def _connect(self, store: Store, session: Session) -> Bucket:
+    def _connect(self, store: Store, session: Session, uploads: Uploads) -> Bucket:
         """The remote side; needs the identity id, which is asked for once and then kept."""
         profile, cloud = self._profile, self._profile.cloud
         prefix = store.meta("prefix")
@@ -252,12 +277,15 @@ class Service:
             connections=profile.limits.transfers + 8,
         )
         self._trust = Trust(store, profile, transport, prefix)
-        return Bucket(transport, prefix, profile.device.name, self._rules, self._trust.permit)
+        return Bucket(
+            transport, prefix, profile.device.name, self._rules, self._trust.permit, uploads
+        )
 
     def _keep_trust(self) -> None:
-        if self._trust is not None:
-            with suppress(Blocked):  # a full disk: the next turn tries again
+        with suppress(Blocked):  # a full disk: the next turn tries again
+            if self._trust is not None:
                 self._trust.keep()
+            self.past.keep()
 
     def _hold(self, stack: ExitStack) -> None:
         what = f"the profile '{self._profile.name}'"
@@ -288,6 +316,7 @@ class Service:
         ends = time.monotonic() + GRACE
         while engine.status.transfers and time.monotonic() < ends:
             engine.turn(0.2)
+        self._keep_trust()
 
     def _forget(self) -> None:
         self._last = replace(self.status(), transfers=())

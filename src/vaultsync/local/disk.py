@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
+from vaultsync.local.bin import Bin
 from vaultsync.local.content import (
     Borrowed,
     FileContent,
@@ -48,6 +49,9 @@ class Disk:
         marker: What `bind` returned at the first start; None before that.
         files: The port to the system.
         kept_free: Bytes of the disk that stay free whatever arrives, from its size.
+
+    Attributes:
+        bin: The trash, as people and time see it.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Disk:
         self._trash = Trash(self._folder, clock)
         room = Room(self._files, kept_free)
         self._swap = Swap(self._folder, self._trash, device, clock, room)
+        self.bin = Bin(self._folder, self._trash, self._swap, clock)
 
     def bind(self) -> str:
         """Make the folder usable and return its marker, to be kept and given to the constructor.
@@ -284,7 +289,9 @@ class Disk:
 
     def _to_trash(self, place: Place, expected: Entry) -> None:
         """Move what should be the expected version to the trash; put anything else back."""
-        with self._trash.take(place.directory, place.name, place.path) as binned:
+        with self._trash.take(
+            place.directory, place.name, place.path, expected.sha256 or ""
+        ) as binned:
             try:
                 self._require_moved(place, binned.directory, binned.name, expected)
                 self._files.sync(binned.directory)

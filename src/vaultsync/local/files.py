@@ -15,6 +15,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from vaultsync.local.lease import claim
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,6 +28,7 @@ _NOREPLACE = 1
 _EXCHANGE = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -38,6 +41,7 @@ class Node(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int
+    links: int = 1
 
     @property
     def is_file(self) -> bool:
@@ -90,6 +94,17 @@ class Files(Protocol):
 
     def create(self, directory: int, name: str) -> int:
         """Create a file of mode 0600 for writing; EEXIST when the name is taken."""
+        ...
+
+    def append(self, directory: int, name: str) -> int:
+        """Open a file of ours, of mode 0600 when it is new, for writing at its end."""
+        ...
+
+    def claim(self, descriptor: int) -> bool:
+        """Whether nobody else has a file open; until it is closed, whoever opens it waits for us.
+
+        Raises OSError where that cannot be told.
+        """
         ...
 
     def close(self, descriptor: int) -> None:
@@ -228,6 +243,14 @@ class SystemFiles:
     def create(self, directory: int, name: str) -> int:
         """Create a file for writing."""
         return os.open(name, _CREATE, 0o600, dir_fd=directory)
+
+    def append(self, directory: int, name: str) -> int:
+        """Open a file for writing at its end."""
+        return os.open(name, _APPEND, 0o600, dir_fd=directory)
+
+    def claim(self, descriptor: int) -> bool:
+        """Whether nobody else has a file open."""
+        return claim(descriptor)
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
@@ -395,5 +418,11 @@ class SystemFiles:
 
 def _node(seen: os.stat_result) -> Node:
     return Node(
-        seen.st_mode, seen.st_ino, seen.st_dev, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+        seen.st_mode,
+        seen.st_ino,
+        seen.st_dev,
+        seen.st_size,
+        seen.st_mtime_ns,
+        seen.st_ctime_ns,
+        seen.st_nlink,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import random
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,8 +22,8 @@ from urllib3.exceptions import HTTPError
 
 from vaultsync.core.errors import Stale, VaultsyncError
 from vaultsync.remote import shapes
-from vaultsync.remote.client import Condition, Head, Page, Part, Written
-from vaultsync.remote.faults import LIST, Broken, Busy, Expired, Missing, sort
+from vaultsync.remote.client import Condition, Head, Page, Part, VersionPage, Written
+from vaultsync.remote.faults import LIST, VERSIONS, Broken, Busy, Expired, Missing, sort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,9 +106,16 @@ class BotoTransport:
         )
         return shapes.written(answer)
 
-    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> BotoAnswer:
+    def get(
+        self,
+        key: str,
+        etag: str,
+        first: int = 0,
+        last: int | None = None,
+        version: str | None = None,
+    ) -> BotoAnswer:
         """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
-        span = {}
+        span = {} if version is None else {"VersionId": version}
         if first or last is not None:
             span["Range"] = f"bytes={first}-{'' if last is None else last}"
         answer = self._call(
@@ -120,12 +127,17 @@ class BotoTransport:
         answer["Body"].close()
         raise Stale(f"The vault gave another version of '{key}' than was asked for.")
 
-    def head(self, key: str) -> Head | None:
-        """Describe an object; None when the server says that it is not there."""
+    def head(self, key: str, part: int | None = None, version: str | None = None) -> Head | None:
+        """Describe an object, one of its versions, or a part; None when it is not there."""
+        which: dict[str, Any] = {} if part is None else {"PartNumber": part}
+        if version is not None:
+            which["VersionId"] = version
         try:
-            return shapes.head(self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED"))
+            answer = self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED", **which)
         except Missing:
             return None
+        head = shapes.head(answer)
+        return head if part is None else replace(head, part=answer["ContentLength"])
 
     def list_page(
         self, prefix: str, *, after: str = "", more: str | None = None, limit: int = 1000
@@ -142,6 +154,14 @@ class BotoTransport:
         answer = self._call(LIST, prefix, Prefix=prefix, MaxKeys=limit, **where)
         items = tuple(shapes.listed(item) for item in answer.get("Contents", ()))
         return Page(items, answer.get("NextContinuationToken"))
+
+    def list_versions(
+        self, prefix: str, *, more: tuple[str, str] | None = None, limit: int = 1000
+    ) -> VersionPage:
+        """List all versions of the keys that start with `prefix`, one page."""
+        where = {} if more is None else {"KeyMarker": more[0], "VersionIdMarker": more[1]}
+        answer = self._call(VERSIONS, prefix, Prefix=prefix, MaxKeys=limit, **where)
+        return shapes.versions(answer)
 
     def delete(self, key: str, etag: str) -> None:
         """Delete the version `etag`; Missing when nothing is there."""
@@ -225,10 +245,7 @@ class BotoTransport:
             CopySourceIfMatch=shapes.quoted(etag),
             **part,
         )
-        result = answer["CopyPartResult"]
-        checksum = result.get("ChecksumSHA256")
-        digest = base64.b64decode(checksum) if checksum else None
-        return Part(number, result["ETag"].strip('"'), digest)
+        return shapes.part({"PartNumber": number, **answer["CopyPartResult"]})
 
     def complete(
         self,
@@ -259,19 +276,25 @@ class BotoTransport:
         """Give an upload up; no error when it is gone already."""
         self._forgiving("AbortMultipartUpload", key, upload)
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        """List the parts that an upload holds (the first thousand); none when it is gone."""
-        answer = self._forgiving("ListParts", key, upload)
-        return [
-            Part(part["PartNumber"], part["ETag"].strip('"')) for part in answer.get("Parts", ())
-        ]
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        """List the parts that an upload holds, in order; None when it is gone."""
+        parts: list[Part] = []
+        more: dict[str, int] = {}
+        while True:
+            answer = self._forgiving("ListParts", key, upload, **more)
+            if not answer:
+                return None
+            parts += [shapes.part(part) for part in answer.get("Parts", ())]
+            if not answer.get("IsTruncated"):
+                return parts
+            more = {"PartNumberMarker": parts[-1].number}
 
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
 
-    def _forgiving(self, operation: str, key: str, upload: str) -> dict[str, Any]:
-        return self._call(operation, key, gone="NoSuchUpload", Key=key, UploadId=upload)
+    def _forgiving(self, operation: str, key: str, upload: str, **more: Any) -> dict[str, Any]:
+        return self._call(operation, key, gone="NoSuchUpload", Key=key, UploadId=upload, **more)
 
     def _call(
         self, operation: str, key: str, *, gone: str = "", **parameters: Any

@@ -17,10 +17,12 @@ from vaultsync.remote.client import ABSENT, Condition, Head
 from vaultsync.remote.copying import Copier, Copy
 from vaultsync.remote.download import Download
 from vaultsync.remote.faults import Denied, Missing
+from vaultsync.remote.likeness import alike
 from vaultsync.remote.listing import Listing
 from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
+from vaultsync.remote.versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vaultsync.core.ports import Content, Staged
     from vaultsync.remote.client import Transport, Written
     from vaultsync.remote.conditions import Permit
+    from vaultsync.remote.unfinished import UploadLedger
 
 WHOLE = 1 << 20
 """Content up to this many bytes is read with the request that opens it."""
@@ -57,9 +60,11 @@ class Bucket:
         device: This device's name, written into each object's metadata.
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
+        ledger: Keeps what is needed to go on with uploads after a restart.
 
     Attributes:
         mark: The object by which the vault is recognised.
+        versions: What the bucket keeps of the past.
     """
 
     def __init__(
@@ -69,20 +74,29 @@ class Bucket:
         device: str,
         ignored: Callable[[str], bool],
         permit: Permit | None = None,
+        ledger: UploadLedger | None = None,
     ) -> None:
         self._transport = transport
         self._prefix = prefix
         self._device = device
         self._listing = Listing(transport, prefix, ignored)
-        self._uploader = Uploader(transport, prefix)
+        self._uploader = Uploader(transport, prefix, ledger)
         self._copier = Copier(transport, prefix, self._uploader, self._head)
         self._permit = permit
         self.mark = Mark(transport, prefix, self._listing, permit)
+        self.versions = Versions(transport, prefix)
 
     @property
     def requests(self) -> dict[str, int]:
         """Requests sent so far, by operation name."""
         return self._transport.requests
+
+    def tidy(self, wanted: Callable[[str], bool]) -> None:
+        """Give up uploads that were begun too long ago, or of paths that are not wanted any more.
+
+        For once after the start; costs nothing where none is unfinished.
+        """
+        self._uploader.tidy(wanted)
 
     def close(self) -> None:
         """Release threads and connections."""
@@ -111,12 +125,7 @@ class Bucket:
             raise Stale(f"'{path}' is not what it was.")
         if now.sha256 is not None:
             return now
-        if (
-            like is not None
-            and like.entry.size == now.size
-            and "-" not in now.tag
-            and like.md5() == now.tag
-        ):
+        if like is not None and alike(self._transport, self._prefix + path, now, like):
             return replace(now, sha256=like.sha256())
         with self.open(path, now) as content:
             return replace(now, sha256=content.sha256())
@@ -162,7 +171,7 @@ class Bucket:
         return Shown(_entry(staged, written))
 
     def discard(self, token: str) -> None:
-        """Give a multipart upload up; what is in hand or to be copied at once has none."""
+        """Give a multipart upload up, unless the next stage of its path is to go on with it."""
         self._uploader.discard(token)
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:
@@ -174,10 +183,11 @@ class Bucket:
         """
         word = json.loads(token or "{}")
         entry = self._mine(path, op, word.get("sha256"))
-        if entry is None and word.get("upload"):
-            self.discard(token)
+        if entry is None and self._uploader.discard(token):
             # A completion that was still under way either won against that or never will.
             entry = self._mine(path, op, word.get("sha256"))
+        if entry is not None:
+            self._uploader.finished(path, token)
         return entry
 
     def make_directory(self, path: str) -> Entry:
@@ -198,6 +208,7 @@ class Bucket:
             if expected.tag == MARKER:
                 self._delete_marker(path)
             return
+        self._uploader.drop(path)
         try:
             self._transport.delete(self._prefix + path, expected.tag)
         except Missing:

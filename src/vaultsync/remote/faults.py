@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from vaultsync.core.errors import Blocked, Refused, Retry, SignIn, Stale, VaultsyncError
 
 LIST = "ListObjectsV2"
+VERSIONS = "ListObjectVersions"
 _WRITES = frozenset({"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload"})
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"}
@@ -62,6 +63,10 @@ class Expired(SignIn):
 
 class Busy(Retry):
     """The server turned the request away before doing anything."""
+
+
+class Clash(Retry):
+    """Another write of the same key was under way. What was begun has to be begun anew."""
 
 
 class Broken(Retry):
@@ -129,7 +134,7 @@ def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
     if code in _DAMAGED:
         return Retry(f"'{key}' arrived damaged at the vault; it was not stored.")
     if status == 409:
-        return Retry(f"Somebody else is writing '{key}'.", unknown_outcome=written)
+        return Clash(f"Somebody else is writing '{key}'.", unknown_outcome=written)
     if status >= 500 and status not in (501, 507):
         return Broken(f"The vault has a fault ({code or status}).", unknown_outcome=written)
     return _refused(code or str(status), status, operation, key)
@@ -151,6 +156,11 @@ def _refused(code: str, status: int, operation: str, key: str) -> VaultsyncError
         return Retry("This machine's clock is wrong.", "Set the clock; S3 allows 15 minutes.")
     if code == "InvalidObjectState":
         return Blocked(f"'{key}' is archived.", "Restore it in S3 first.")
+    if operation == VERSIONS:
+        return Refused(
+            f"The vault refused to list old versions ({code}).",
+            "The bucket's policy has to grant the signed-in user s3:ListBucketVersions.",
+        )
     if operation == LIST:
         return Refused(
             f"The vault refused to be listed ({code}).",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.sync.simulation.world import World
-    from vaultsync.remote.client import Condition
+    from vaultsync.remote.client import Condition, VersionPage
 
 T = TypeVar("T")
 
@@ -183,6 +183,11 @@ def composite(digests: list[bytes]) -> str:
     return f"{base64.b64encode(whole).decode('ascii')}-{len(digests)}"
 
 
+def part_of(number: int, body: bytes) -> Part:
+    etag = hashlib.md5(body).hexdigest()  # noqa: S324 - what an ETag is
+    return Part(number, etag, hashlib.sha256(body).digest(), len(body))
+
+
 class MemoryAnswer:
     """The answer to a GET."""
 
@@ -272,7 +277,16 @@ class Client:
 
         return self._write(f"complete {key[len(PREFIX) :]} if {condition.etag}", apply)
 
-    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> MemoryAnswer:
+    def get(
+        self,
+        key: str,
+        etag: str,
+        first: int = 0,
+        last: int | None = None,
+        version: str | None = None,
+    ) -> MemoryAnswer:
+        assert version is None
+
         def apply() -> MemoryAnswer:
             found = self._cloud.objects.get(key)
             if found is None:
@@ -284,7 +298,15 @@ class Client:
 
         return self._read(f"get {key[len(PREFIX) :]}", apply)
 
-    def head(self, key: str) -> Head | None:
+    def list_versions(
+        self, prefix: str, *, more: tuple[str, str] | None = None, limit: int = 1000
+    ) -> VersionPage:
+        raise AssertionError("nobody looks for old versions here")
+
+    def head(self, key: str, part: int | None = None, version: str | None = None) -> Head | None:
+        """Describe an object; this server does not tell the size of a part."""
+        assert version is None
+
         def apply() -> Head | None:
             found = self._cloud.objects.get(key)
             if found is None and self._cloud.world.scenario.denies:
@@ -369,17 +391,17 @@ class Client:
         if found is None:
             raise Retry(f"The upload of '{key}' is gone.")
         found.parts[number] = body
-        return Part(number, hashlib.md5(body).hexdigest(), hashlib.sha256(body).digest())  # noqa: S324
+        return part_of(number, body)
 
     def abort(self, key: str, upload: str) -> None:
         self._read(f"abort {key}", lambda: self._cloud.uploads.pop(upload, None))
 
-    def list_parts(self, key: str, upload: str) -> list[Part]:
-        def apply() -> list[Part]:
+    def list_parts(self, key: str, upload: str) -> list[Part] | None:
+        def apply() -> list[Part] | None:
             found = self._cloud.uploads.get(upload)
             if found is None:
-                return []
-            return [Part(number, "", None) for number in found.parts]
+                return None
+            return [part_of(number, body) for number, body in sorted(found.parts.items())]
 
         return self._read(f"list parts {key}", apply)
 
