@@ -180,7 +180,7 @@ def _vim(path: Path, data: bytes) -> None:
     """The real one, with backups kept while writing."""
     source = path.parent.parent / "typed.txt"
     source.write_bytes(data)
-    commands = ("set nocompatible backup writebackup", f"%d _ | 0r {source} | $d _ | wq")
+    commands = ("set nocompatible backup writebackup", f"%!cat {source}", "wq")
     words = [word for command in commands for word in ("-c", command)]
     path.touch()
     subprocess.run(
