@@ -30,6 +30,7 @@ from vaultsync.core.model import (
     Action,
     Base,
     Entry,
+    Kind,
     Row,
     Verb,
 )
@@ -135,9 +136,12 @@ def contents_equal(one: Entry, other: Entry | Base) -> bool | None:
     """Whether two contents are equal; None when it is not known."""
     if one.size != other.size:
         return False
+    if one.kind is not other.kind:
+        # A listing shows a link as a file. Only a look tells, and then the digest is known too.
+        unseen = any(each.kind is Kind.FILE and each.sha256 is None for each in (one, other))
+        return None if unseen else False
     if one.sha256 and other.sha256:
-        return one.kind is other.kind and one.sha256 == other.sha256
-    # Without a digest, a kind is what a listing takes it for, and it takes links for files.
+        return one.sha256 == other.sha256
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tests.sync.simulation.cloud import PREFIX, Client
 from tests.sync.simulation.database import BoundaryStore, Database
 from tests.sync.simulation.folder import Folder, ignored
+from tests.sync.simulation.people import COMMON
 from vaultsync.remote.bucket import Bucket
 from vaultsync.sync.engine import Engine
 from vaultsync.sync.settings import Settings
@@ -124,7 +125,7 @@ class Device:
     def _cut_power(self) -> str:
         """The folder's disk loses what was not synced; what a person had not synced is excused."""
         durable, gone = self.folder.cut_power()
-        for data in gone - durable:
+        for data in gone - (durable - COMMON):
             self.world.book.wanted.pop(data, None)
         return f", the power too, with {sorted(gone)}"
 

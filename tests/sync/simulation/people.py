@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c", "d/a", "d/b", "e/f/g", "e/h")
 CLASHING = ("a/x", "d", "e/f", "b/y/z")
+COMMON = frozenset({b"", b"the same", b"a", b"../outside/secret", b"/nowhere"})
+"""Contents that are saved again and again, so that nobody can tell which of them was lost."""
 STYLES = ("write", "write", "rename", "store")
 """How programs save: over the old bytes, by a new file renamed over it, or through a mapping."""
 FOLDERS = ("d", "e", "e/f", "h", "h/i")
