@@ -177,6 +177,9 @@ class Executor:
             entry = self._remote.look(row.path)
             if entry is None or entry.tag != _present(row.remote, action).tag:
                 raise Stale(f"'{row.path}' is not as it was in the vault.")
+            if entry.kind is not held.kind:
+                # A listing cannot tell a link from a file that holds its target's name.
+                raise Stale(f"'{row.path}' is no copy of '{source.path}'.")
             entry = replace(entry, sha256=held.sha256)
             there = replace(_present(source.local, action), sha256=held.sha256)
             staged = self._local.borrow(row.path, source.path, there, entry, op)
