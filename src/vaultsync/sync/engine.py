@@ -49,8 +49,9 @@ EXAMINED = 10_000
 """Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
-LASTING = 9
-"""Tries, some minutes, after which a file and a folder of one name will not part by themselves."""
+LASTING = 13
+"""Tries, some 25 minutes and so more than a request can be late, after which a file and a folder
+of one name will not part by themselves."""
 
 
 class Engine:
@@ -570,15 +571,8 @@ class Engine:
         if self._store.row(path) != action.row:
             self._agenda.changed.add(path)
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/"):
-            kept = self._agenda.folder_there(path)
-            if kept:
-                self._flight.start(_beside_folder(action), self._new_op())
-            elif kept is None:
-                unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
-                self._delays.hold(path, "pending", Stale(unknown))
-            if kept is not False:
-                return False
+        if action.verb is Verb.PUSH and not self._has_place(action):
+            return False
         wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
         if wait:
             why = self._restless.reason(path)
@@ -593,6 +587,20 @@ class Engine:
             if self._delays.tries(path) > LASTING:
                 self._part(obstacle)
         return obstacle is None
+
+    def _has_place(self, action: Action) -> bool:
+        """Whether nothing in the vault bears the name of a pushed file, or of a folder above it."""
+        path = action.path
+        leaving = self._agenda.leaving(path)
+        if leaving is None and not path.endswith("/"):
+            kept = self._agenda.folder_there(path)
+            if kept:
+                self._flight.start(_beside_folder(action), self._new_op())
+                return False
+            leaving = path + "/" if kept is None else None
+        if leaving is not None:
+            self._delays.hold(path, "pending", Stale(f"{leaving} has to go from the vault first."))
+        return leaving is None
 
     def _part(self, obstacle: str) -> None:
         """Set the file aside where the vault has a folder of the same name; the folder keeps it."""

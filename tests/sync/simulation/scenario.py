@@ -63,7 +63,7 @@ class Scenario:
     twice: bool = True
     deaf: float = 0.1
     edits: float = 0.2
-    settle: float = 900.0
+    settle: float = 3600.0
 
 
 def draw(seed: int, changes: dict[str, Any]) -> Scenario:
