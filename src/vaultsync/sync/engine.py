@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core import moves, names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
-from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
+from vaultsync.core.model import (
+    FULL,
+    IMPLIED,
+    MARKER,
+    Absence,
+    Action,
+    Base,
+    Entry,
+    Kind,
+    State,
+    Status,
+    Verb,
+    Waiting,
+)
 from vaultsync.core.plan import agreed, decide
 from vaultsync.state.store import Damaged, Journalled
 from vaultsync.sync.agenda import Agenda, Changed
@@ -242,6 +255,10 @@ class Engine:
             self._store.save([replace(action.row, local_gone=True)])
         elif action.verb is Verb.CONFLICT:
             self._store.save([replace(action.row, base=None)])
+        elif action.verb is Verb.PUSH:
+            folder = Base(Kind.DIR, 0, "", "", MARKER)
+            made = Journalled(task.path, task.op, action.verb, "", folder)
+            self._store.intend(made, self._observer.lasting())
 
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
@@ -261,8 +278,10 @@ class Engine:
         if event is not None:
             self._store.events.record(event)
         self.guards.recorded(task.path, event)
+        if task.stage is Stage.COMMIT and task.path.endswith("/"):
+            self._store.forget_intent(task.path)
         if row.remote is not None:
-            self._imply_above(row.path)
+            self._imply_above(row)
 
     def _recognised(self, row: Row) -> Row:
         """The row, with a write of ours of unknown outcome for its base if it was carried out.
@@ -280,14 +299,24 @@ class Engine:
                 return recovered_push(row, op, intended, remote)
         return row
 
-    def _imply_above(self, path: str) -> None:
-        """What is in the vault makes all directories above it exist there."""
-        for directory in reversed(names.parents(path)):
-            row = self._store.row(directory)
-            if row.remote is not None:
+    def _imply_above(self, row: Row) -> None:
+        """What is in the vault makes all directories above it exist there.
+
+        What is on both sides makes them common: seen to be gone later, they were deleted.
+        """
+        common = row.base is not None and row.local is not None
+        for directory in reversed(names.parents(row.path)):
+            old = new = self._store.row(directory)
+            if new.remote is None:
+                implied = Entry(Kind.DIR, 0, IMPLIED)
+                new = replace(new, remote=implied, remote_absence=Absence.PRESENT)
+            if common and new.base is None:
+                here = new.local or Entry(Kind.DIR, 0, FULL)
+                new = replace(new, local=here, local_absence=Absence.PRESENT)
+                new = replace(new, base=agreed(new))
+            if new is old:
                 return
-            implied = Entry(Kind.DIR, 0, IMPLIED)
-            self._store.save([replace(row, remote=implied, remote_absence=Absence.PRESENT)])
+            self._store.save([new])
             self._observer.committed(directory)
             self._agenda.changed.add(directory)
 
