@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes import MemoryLedger
 from tests.sync.simulation.cloud import PREFIX, Client
 from tests.sync.simulation.database import BoundaryStore, Database
 from tests.sync.simulation.folder import MemoryFolder
@@ -62,6 +63,7 @@ class Device:
         )
         self.folder.show = lambda path, data: world.show(self, path, data)
         self.database = Database(remember=world.scenario.power)
+        self.uploads = MemoryLedger()
         self.engine: Engine | None = None
         self.tasks: list[Callable[[], None]] = []
         self.offline = 0.0
@@ -78,7 +80,7 @@ class Device:
         self.tasks = []
         store = BoundaryStore(self.database, self.between, self._saved)
         self.client = Client(world.cloud, self.between, self.accident)
-        bucket = Bucket(self.client, PREFIX, self.name, _nothing)
+        bucket = Bucket(self.client, PREFIX, self.name, _nothing, ledger=self.uploads)
         bucket._uploader._pool.shutdown()
         bucket._uploader._pool = Inline()  # type: ignore[assignment]
         self.store = store
