@@ -240,8 +240,9 @@ def _unknown(entry: Entry | None) -> Entry | None:
 
 @pytest.mark.parametrize("known", [("mine",), ("later", "mine")])
 def test_a_write_that_base_knows_of_already_does_not_turn_it_back(known: tuple[str, ...]) -> None:
-    older = Base(Kind.FILE, 3, "old", "local", "", ops=("mine",))
+    older = Base(Kind.FILE, 3, "old", "local", "older", ops=("mine",))
     base = replace(older, sha256="new", remote_tag="new", ops=known)
     entry = Entry(Kind.FILE, 3, "newest", ops=("newest", "later", "mine"))
     row = Row("f", base=base, remote=replace(entry, tag="seen"), intents=("mine",))
-    assert recovered_push(row, "mine", older, entry) == replace(row, remote=entry)
+    found = replace(row, remote=entry, remote_absence=Absence.PRESENT)
+    assert recovered_push(row, "mine", older, entry) == found
