@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vaultsync.core.model import Held, State, Status, Waiting
+from vaultsync.core.errors import NotFound
+from vaultsync.core.model import Emptied, Event, Held, State, Status, Trashed, Version, Waiting
 from vaultsync.daemon.api import Server
 
 if TYPE_CHECKING:
@@ -15,6 +16,80 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vaultsync.core.errors import VaultsyncError
+
+
+@dataclass
+class PlainPast:
+    """Implements core.ports.Past.
+
+    Attributes:
+        happened: The history, oldest first.
+        bin: What is in the trash.
+        kept: The versions that there are.
+        told: The commands that came, in order, with their arguments.
+        problem: Raised by whatever changes something, when it is not None.
+        more: Notified when something was added to `happened`.
+    """
+
+    happened: list[Event] = field(default_factory=list)
+    bin: list[Trashed] = field(default_factory=list)
+    kept: list[Version] = field(default_factory=list)
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    problem: VaultsyncError | None = None
+    more: threading.Condition = field(default_factory=threading.Condition)
+
+    def events(
+        self, path: str = "", *, before: int = 0, since: float = 0, limit: int = 100
+    ) -> list[Event]:
+        self.told.append(("events", path, since))
+        found = [
+            event
+            for event in reversed(self.happened)
+            if (not before or event.id < before)
+            and event.at >= since
+            and (not path or event.path == path)
+        ]
+        return found[:limit]
+
+    def follow(self, after: int, wait: float, limit: int = 1000) -> list[Event]:
+        self.told.append(("follow", after))
+        with self.more:
+            self.more.wait_for(lambda: any(each.id > after for each in self.happened), wait)
+            return [event for event in self.happened if event.id > after][:limit]
+
+    def happen(self, event: Event) -> None:
+        with self.more:
+            self.happened.append(event)
+            self.more.notify_all()
+
+    def trashed(self, path: str = "") -> list[Trashed]:
+        return [item for item in self.bin if not path or (item.path + "/").startswith(path + "/")]
+
+    def put_back(self, item: str, to: str = "") -> str:
+        self.told.append(("put back", item, to))
+        if self.problem is not None:
+            raise self.problem
+        return to or item.partition("/")[2]
+
+    def empty_trash(self, before: float) -> Emptied:
+        self.told.append(("empty", before))
+        return Emptied(2, 3_000, 1)
+
+    def versions(self, path: str) -> list[Version]:
+        found = [version for version in self.kept if version.path == path]
+        if not found:
+            raise NotFound(f"The vault has no version of '{path}'.", "Check the name.")
+        return found
+
+    def versions_below(self, path: str, at: float | None = None) -> list[Version]:
+        self.told.append(("below", path, at))
+        return [each for each in self.kept if each.path.startswith(path) and not each.deleted]
+
+    def bring_back(self, path: str, version: str, to: str = "") -> str:
+        self.told.append(("bring back", path, version, to))
+        if self.problem is not None:
+            raise self.problem
+        return to or path
 
 
 @dataclass
@@ -30,6 +105,7 @@ class PlainVault:
         told: The commands that came, in order, with their arguments.
         rest: What `wait_at_rest` waits for.
         stopped: Set when a client asked the daemon to end.
+        past: History, trash and old versions.
     """
 
     now: Status = field(default_factory=lambda: Status(State.IDLE))
@@ -40,6 +116,7 @@ class PlainVault:
     told: list[tuple[object, ...]] = field(default_factory=list)
     rest: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
+    past: PlainPast = field(default_factory=PlainPast)
 
     def status(self) -> Status:
         return self.now

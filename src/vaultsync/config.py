@@ -140,6 +140,19 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True)
+class Trash:
+    """What the trash of the folder keeps.
+
+    Attributes:
+        days: How long something stays in it, in days.
+        disk_percent: How much of the disk it may take, in percent; the oldest goes first.
+    """
+
+    days: float = field(default=30.0, metadata={"range": (0.01, 36_500)})
+    disk_percent: float = field(default=10.0, metadata={"range": (0, 100)})
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What is logged.
 
@@ -173,6 +186,7 @@ class Profile:
         device: This machine.
         limits: How much is done at a time.
         safety: Which guards are off.
+        trash: What the trash keeps.
         log: What is logged.
         origins: Where each setting came from, by dotted name such as `folder.path`.
     """
@@ -184,6 +198,7 @@ class Profile:
     device: Device = field(default_factory=Device)
     limits: Limits = field(default_factory=Limits)
     safety: Safety = field(default_factory=Safety)
+    trash: Trash = field(default_factory=Trash)
     log: Log = field(default_factory=Log)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
@@ -219,6 +234,7 @@ TABLES: Mapping[str, type] = MappingProxyType(
         "device": Device,
         "limits": Limits,
         "safety": Safety,
+        "trash": Trash,
         "log": Log,
     }
 )

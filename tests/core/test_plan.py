@@ -28,8 +28,8 @@ WITHOUT_BASE = """
          edited   longer   alike    maybe    link     once     gone
 edited   conflict conflict adopt    inspect  conflict push     push
 longer   conflict conflict conflict conflict conflict push     push
-maybe    inspect  conflict inspect  inspect  conflict push     push
-link     conflict conflict conflict conflict adopt    push     push
+maybe    inspect  conflict inspect  inspect  inspect  push     push
+link     conflict conflict conflict inspect  adopt    push     push
 once     pull     pull     pull     pull     pull     .        .
 gone     pull     pull     pull     pull     pull     .        .
 """
@@ -49,6 +49,16 @@ class TestTable:
     @pytest.mark.parametrize(("here", "there", "verb"), cells(WITHOUT_BASE))
     def test_without_base(self, here: str, there: str, verb: Verb | None) -> None:
         assert verb_of(row_of(here, there, None)) is verb
+
+    @pytest.mark.parametrize("here", [None, Entry(Kind.LINK, 7, "l", OLD)])
+    def test_a_link_that_a_listing_shows_as_a_file_is_looked_at(self, here: Entry | None) -> None:
+        base = replace(BASE, kind=Kind.LINK)
+        listed = file("r", stamp="monday", mode=None)
+        row = replace(row_of("gone", "same", base), local=here, remote=listed)
+        assert verb_of(row) is Verb.INSPECT
+        seen = Entry(Kind.LINK, 7, "r", OLD, stamp="monday")
+        assert verb_of(replace(row, remote=seen)) is (None if here else Verb.DELETE_REMOTE)
+        assert verb_of(replace(row, remote=file("r", NEW, stamp="monday"))) is Verb.PULL
 
     def test_a_table_names_every_case(self) -> None:
         assert {(here, there) for here, there, _ in cells(WITH_BASE)} == {

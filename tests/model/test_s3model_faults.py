@@ -59,6 +59,7 @@ def test_a_lost_response_hides_what_was_done(model: S3Model, s3: Any) -> None:
         ("412", "412 PreconditionFailed"),
         ("500", "500 InternalError"),
         ("503", "503 SlowDown"),
+        ("200", "500 InternalError"),
     ],
 )
 def test_answers_on_command(

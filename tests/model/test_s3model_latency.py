@@ -34,6 +34,14 @@ def test_distance_delays_every_request_and_more_the_first(model: S3Model, s3: An
     assert {asked.connection for asked in model.record.requests} == {1}
 
 
+def test_a_client_that_asks_to_go_on_pays_a_round_trip_more(model: S3Model, s3: Any) -> None:
+    outcome(s3.head_object, **WHERE)
+    model.latency.round_trip = 0.1
+    # botocore sends the body anyhow after a second.
+    assert seconds(lambda: s3.put_object(**WHERE, Body=b"x")) >= 0.2
+    assert model.record.requests[-1].status == 200
+
+
 def test_uploads_take_their_time(model: S3Model, s3: Any) -> None:
     model.latency.up = 1_000_000
     assert seconds(lambda: s3.put_object(**WHERE, Body=bytes(300_000))) >= 0.28

@@ -313,6 +313,15 @@ def test_what_is_not_modelled_is_refused(s3: Any) -> None:
     assert read(s3, **WHERE) == b"x"
 
 
+def test_nonsense_is_answered_too(model: S3Model) -> None:
+    assert raw(model, "GET", "/vault?list-type=2&max-keys=many", b"", {}) == 400
+    assert raw(model, "GET", "/vault/f?uploadId=u&part-number-marker=x", b"", {}) == 404
+    assert raw(model, "PUT", "/vault/f", b"", {"x-amz-copy-source": "%"}) == 404
+    assert raw(model, "GET", "/vault/f?partNumber=x", b"", {}) == 404
+    assert raw(model, "PUT", "/vault/f", b"x", {}) == 200
+    assert raw(model, "GET", "/vault/f?partNumber=x", b"", {}) == 501
+
+
 def test_every_write_is_in_the_record(model: S3Model, s3: Any) -> None:
     s3.put_object(**WHERE, Body=b"1", Metadata={"vs-op": "7"})
     s3.copy_object(Bucket="vault", Key="private/g", CopySource=WHERE)

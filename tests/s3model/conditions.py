@@ -34,7 +34,7 @@ def check_write(headers: dict[str, str], current: Version | None) -> None:
 
 
 def check_read(headers: dict[str, str], found: Version) -> None:
-    """Judge a GET's or HEAD's conditions.
+    """Judge the conditions of GET or HEAD.
 
     Raises:
         RefusedError: 412 or 304.

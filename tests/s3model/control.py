@@ -168,7 +168,7 @@ class Control:
 
     def _drop(self, query: dict[str, str], given: Any) -> object:
         """Hang up on everybody; also on who asks."""
-        self._service.close()
+        self._service.drop()
         return {}
 
 

@@ -14,8 +14,10 @@ ANSWERS = {
     "412": (412, "PreconditionFailed"),
     "500": (500, "InternalError"),
     "503": (503, "SlowDown"),
+    "200": (200, "InternalError"),
 }
 """Kinds that are an answer: status and code."""
+LISTINGS = ("ListObjectsV2", "ListObjects")
 KINDS = frozenset(ANSWERS) | {
     "lost-request",
     "lost-response",
@@ -33,11 +35,13 @@ class Fault:
 
     Attributes:
         kind: `lost-request`: the connection is closed, nothing is applied. `lost-response`:
-            applied, then closed. `409`, `412`, `500`, `503`: that answer. `slow`: `seconds` later.
+            applied, then closed. `409`, `412`, `500`, `503`: that answer; `200`: an error behind a
+            good status, as S3 gives for CopyObject and CompleteMultipartUpload. `slow`: `seconds`
+            later.
             `cut`: half of the answer's body; of a request with a body, hangs up within it.
             `duplicate`: applied twice, the second answer is given. `late`: the connection is
             closed, the request is applied `seconds` later, its conditions are judged then.
-            `stale`: a listing tells what was there `seconds` ago.
+            `stale`: a listing tells what was there `seconds` ago; no other request is struck.
         operations: S3's or Cognito's names; none for all.
         key: What the request's key starts with; for a listing its prefix.
         probability: Of each matching request.
@@ -68,6 +72,8 @@ class Fault:
     def matches(self, operation: str, key: str) -> bool:
         """Whether a request is among those that are aimed at."""
         if self.operations and operation not in self.operations:
+            return False
+        if self.kind == "stale" and operation not in LISTINGS:
             return False
         return key.startswith(self.key) and (self.count is None or self.done < self.count)
 

@@ -84,7 +84,7 @@ class S3Model:
 
     def drop(self) -> None:
         """Hang up on everybody."""
-        self.call(self.service.close)
+        self.call(self.service.drop)
 
     def __enter__(self) -> Self:
         self._thread.start()

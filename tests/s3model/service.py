@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.s3model.faults import Fault
     from tests.s3model.wire import Request
 
+log = logging.getLogger(__name__)
 VAULT = "vault"
 """The bucket that is there from the start, with versions, as our own backend has them."""
 
@@ -135,6 +137,10 @@ class Service:
         for handle in self._waiting:
             handle.cancel()
         self._waiting.clear()
+        self.drop()
+
+    def drop(self) -> None:
+        """Hang up on everybody; what they have asked for and what is late is done all the same."""
         for connection in list(self.connections.values()):
             connection.hang_up()
 
@@ -145,6 +151,10 @@ class Service:
             response = self._handled(request)
         except RefusedError as refused:
             response = answers.error(refused, request_id, request.method)
+        except Exception as error:
+            log.warning("%s %s", request.method, request.target, exc_info=True)
+            broken = RefusedError(501, "ModelFailed", repr(error))
+            response = answers.error(broken, request_id, request.method)
         headers = response.headers
         headers["x-amz-request-id"] = request_id
         headers["Date"] = answers.http_date(int(time.time()))

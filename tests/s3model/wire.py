@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.s3model.faults import Fault
-    from tests.s3model.latency import Pipe
+    from tests.s3model.latency import Latency, Pipe
 
 Buffer = bytes | bytearray | memoryview
 SMALL = 64 << 10
@@ -63,6 +63,8 @@ class Response:
 
 class Application(Protocol):
     """What a server does with requests."""
+
+    latency: Latency
 
     def connected(self, connection: Connection) -> tuple[Pipe, Pipe]:
         """A connection is there; gives what its bytes go through, up and down."""
@@ -238,8 +240,14 @@ class Connection(asyncio.BufferedProtocol):
             del self._pending[: self._filled]
         self._application.begin(request)
         if request.headers.get("expect", "").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # The client waits for it: a round trip before the body's first byte.
+            wait = self._application.latency.round_trip
+            asyncio.get_running_loop().call_later(wait, self._go_on, request)
         return True
+
+    def _go_on(self, request: Request) -> None:
+        if request is self._request and not self._busy and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class Chunks:

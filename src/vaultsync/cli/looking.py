@@ -152,11 +152,11 @@ def _step(call: Call, told: dict[str, str], sentence: str, step: str) -> None:
 @click.pass_obj
 def why(call: Call, path: str) -> None:
     """Tell what decides about one PATH of the folder."""
-    told = call.client.why(_relative(call, path))
+    told = call.client.why(relative(call, path))
     call.screen.result(told, _explain(told))
 
 
-def _relative(call: Call, path: str) -> str:
+def relative(call: Call, path: str) -> str:
     """A path as the vault calls it: an absolute one below the folder is shortened."""
     shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     if not shown.startswith("/"):

@@ -29,13 +29,20 @@ FAMILIES = {
         "credentials": "account",
     },
     "Running": {"start": "running", "stop": "running", "daemon": "running"},
-    "Looking": {"status": "looking", "why": "looking", "conflicts": "looking"},
+    "Looking": {
+        "status": "looking",
+        "why": "looking",
+        "conflicts": "looking",
+        "history": "history",
+        "activity": "history",
+    },
     "Steering": {
         "sync": "steering",
         "pause": "steering",
         "resume": "steering",
         "held": "held",
     },
+    "Files": {"trash": "trash", "versions": "versions", "restore": "versions"},
     "Cloud": {"cloud": "backend"},
 }
 """Each command with the module it lives in. Only the one that is called is imported."""

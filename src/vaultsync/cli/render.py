@@ -55,6 +55,11 @@ class Screen:
         for line in lines:
             click.echo(line, color=self._colour(sys.stdout))
 
+    def result_line(self, line: str) -> None:
+        """Print a part of the result as soon as it is there; `result` has it all with `--json`."""
+        if not self.json:
+            click.echo(printable(line))
+
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print rows: aligned under a head on a terminal, else separated by tabs without one."""
         if not rows:

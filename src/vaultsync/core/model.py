@@ -177,6 +177,8 @@ class Verb(StrEnum):
     """Give the remote object the local file's metadata; the content is the same."""
     CONFLICT = "conflict"
     """Forget base and rename the local version aside, so that both travel on."""
+    PART = "part"
+    """Rename the remote file aside, because the vault has a folder of the same name."""
     INSPECT = "inspect"
     """Find out the content digests that a decision needs."""
     ADOPT = "adopt"
@@ -213,29 +215,102 @@ class Action:
         return self.row.path
 
 
+class Deed(StrEnum):
+    """What was done besides the planner's actions: by a person, or for the trash."""
+
+    PUT_BACK = "put-back"
+    """An item of the trash was put back into the folder."""
+    BRING_BACK = "bring-back"
+    """An old version from the vault was brought back into the folder."""
+    EMPTY = "empty"
+    """Items of the trash were removed for good."""
+    RETURN = "return"
+    """What somebody went on writing to in the trash came back as a conflict copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that was done to one of the sides.
 
     Attributes:
         at: When, seconds since the epoch.
-        path: To which path.
+        path: To which path; empty for the trash as a whole.
         verb: What.
         reason: Why, one sentence.
         size: Bytes of the version that it is about: the one that came, or the one that went.
         sha256: Its hex digest, when known.
         version: VersionId of the remote version that was made, read or removed, when known.
         kept: Path of the conflict copy that was made, if any.
+        id: Its number in the history, from 1, growing with time; 0 before it is recorded.
     """
 
     at: float
     path: str
-    verb: Verb
+    verb: Verb | Deed
     reason: str
     size: int | None = None
     sha256: str | None = None
     version: str | None = None
     kept: str | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """Something in the trash.
+
+    Attributes:
+        id: What to call it by, unique in the trash.
+        path: Where it was.
+        size: Bytes of content.
+        at: When it went there, seconds since the epoch; to the day when nobody wrote it down.
+    """
+
+    id: str
+    path: str
+    size: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """What emptying the trash came to.
+
+    Attributes:
+        files: How many items were removed for good.
+        bytes: Their content.
+        kept: How many stayed although they were meant: a program has them open, or has changed
+            them.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a path that the vault's bucket keeps.
+
+    Attributes:
+        path: The path.
+        id: VersionId; `null` for one that was written while the bucket kept no versions.
+        at: When it was written, seconds since the epoch, whole seconds.
+        size: Bytes of content.
+        etag: ETag without quotes; empty for a deletion.
+        current: Whether it is the newest one.
+        deleted: Whether it says that the path was deleted.
+        archived: Whether the content must be restored in S3 before it can be read.
+    """
+
+    path: str
+    id: str
+    at: float
+    size: int = 0
+    etag: str = ""
+    current: bool = False
+    deleted: bool = False
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,3 +117,23 @@ def conflict_name(path: str, device: str, when: datetime, sha256: str) -> str:
     room = MAX_SEGMENT - len(suffix.encode())
     stem = stem.encode()[:room].decode(errors="ignore")
     return directory + stem + suffix
+
+
+def restored_name(path: str, number: int) -> str:
+    """How something is called that is put back where its own name is taken.
+
+    `report.pdf` becomes `report (restored).pdf`, then `report (restored 2).pdf`; a name that would
+    exceed 255 bytes has its stem cut at a character's boundary.
+
+    Args:
+        path: The path that is taken.
+        number: Which try it is, from 1.
+    """
+    directory = parent(path)
+    name = path[len(directory) :]
+    dot = name.rfind(".")
+    has_extension = dot > 0 and len(name) - dot <= LONGEST_EXTENSION
+    stem, extension = (name[:dot], name[dot:]) if has_extension else (name, "")
+    suffix = f" (restored{'' if number == 1 else f' {number}'}){extension}"
+    room = MAX_SEGMENT - len(suffix.encode())
+    return directory + stem.encode()[:room].decode(errors="ignore") + suffix

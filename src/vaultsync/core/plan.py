@@ -30,6 +30,7 @@ from vaultsync.core.model import (
     Action,
     Base,
     Entry,
+    Kind,
     Row,
     Verb,
 )
@@ -133,8 +134,12 @@ def agreed(row: Row) -> Base:
 
 def contents_equal(one: Entry, other: Entry | Base) -> bool | None:
     """Whether two contents are equal; None when it is not known."""
-    if one.kind is not other.kind or one.size != other.size:
+    if one.size != other.size:
         return False
+    if one.kind is not other.kind:
+        # A listing shows a link as a file. Only a look tells, and then the digest is known too.
+        unseen = any(each.kind is Kind.FILE and each.sha256 is None for each in (one, other))
+        return None if unseen else False
     if one.sha256 and other.sha256:
         return one.sha256 == other.sha256
     return None

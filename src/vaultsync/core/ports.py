@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from vaultsync.core.model import Entry, Held, Seen, Status, Unseen, Waiting
+    from vaultsync.core.model import (
+        Emptied,
+        Entry,
+        Event,
+        Held,
+        Seen,
+        Status,
+        Trashed,
+        Unseen,
+        Version,
+        Waiting,
+    )
 
 
 class Content(Protocol):
@@ -159,6 +170,19 @@ class Side(Protocol):
         """Open this very version for reading. Stale when it is not there any more."""
         ...
 
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that is being written all the time, as it is at one moment of this call.
+
+        Args:
+            path: The path of a file.
+            entry: A version of it that was seen before. Stale when it is no file any more, or is
+                rewritten so that no moment can be had: nothing torn is ever given.
+
+        The content's entry has the tag that the file had at that moment, so that it counts as
+        changed when it was written to since. Only the local side can be asked.
+        """
+        ...
+
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Staged:
         """Bring all bytes of `content` to this side, durable but not visible under `path`.
 
@@ -237,7 +261,8 @@ class Side(Protocol):
         """Rename a version to its conflict name (`core.names.conflict_name`), never replacing.
 
         Returns the new path; if a copy with the same content and stem exists already, that one's
-        path, and the version goes to the trash. Only the local side can be asked.
+        path, and the version goes to the trash. The remote side takes the same name for the same
+        version whoever asks, and leaves out the trash.
         """
         ...
 
@@ -271,8 +296,14 @@ class VaultMark(Protocol):
 class Watcher(Protocol):
     """Marks paths dirty; never says what happened to them."""
 
-    def start(self, dirty: Callable[[str], None]) -> None:
-        """Begin; `dirty(path)` is called from any thread; `dirty("")` means: look at everything."""
+    def start(self, dirty: Callable[[str, bool], None]) -> None:
+        """Begin.
+
+        Args:
+            dirty: Called from any thread with a path without a trailing `/`, and with whether
+                somebody still has that file open and writes to it. The empty path means: look
+                at everything.
+        """
         ...
 
     def stop(self) -> None:
@@ -288,12 +319,99 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
+        ...
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended so far; only their growth means anything."""
+        ...
+
+
+class Past(Protocol):
+    """What was: the history, the trash, and the versions that the bucket keeps.
+
+    Nothing here replaces anything unseen or rewrites history: what is brought back is a local edit
+    like any other. Called from any thread.
+    """
+
+    def events(
+        self, path: str = "", *, before: int = 0, since: float = 0, limit: int = 100
+    ) -> list[Event]:
+        """What was done, newest first.
+
+        Args:
+            path: Only what concerns this file, or this folder and all below it; empty: everything.
+            before: Only events with a smaller number; 0: from the newest on. To page with.
+            since: Only what was done after that, seconds since the epoch.
+            limit: How many at most.
+        """
+        ...
+
+    def follow(self, after: int, wait: float, limit: int = 1000) -> list[Event]:
+        """What was done after the event `after`, oldest first; waits `wait` seconds for it."""
+        ...
+
+    def trashed(self, path: str = "") -> list[Trashed]:
+        """What is in the trash, newest first: of a file, or of a folder; empty: everything."""
+        ...
+
+    def put_back(self, item: str, to: str = "") -> str:
+        """Move an item of the trash back into the folder, never replacing anything.
+
+        Args:
+            item: Its id.
+            to: Where to; empty: where it was.
+
+        Returns:
+            The path it has now: another one than asked for when that name is taken.
+
+        Raises NotFound when it is not there, Blocked when it cannot be put there.
+        """
+        ...
+
+    def empty_trash(self, before: float) -> Emptied:
+        """Remove for good what went to the trash before a time (seconds since the epoch).
+
+        What a program has open, or has changed there, stays.
+        """
+        ...
+
+    def versions(self, path: str) -> list[Version]:
+        """The versions of one file, newest first; NotFound when the bucket has none."""
+        ...
+
+    def versions_below(self, path: str, at: float | None = None) -> list[Version]:
+        """The versions that bringing a folder back means, one a path at most, in path order.
+
+        Args:
+            path: The folder; empty: everything.
+            at: How things were then, without what still is that way; None: what is deleted now.
+        """
+        ...
+
+    def bring_back(self, path: str, version: str, to: str = "") -> str:
+        """Bring an old version back into the folder; what it replaces goes to the trash.
+
+        Args:
+            path: The file.
+            version: The version's id.
+            to: Where to, never replacing anything; empty: to the file itself.
+
+        Returns:
+            The path it has now: another one than `to` when that name is taken.
+
+        Raises NotFound when there is no such version, Blocked when it cannot be put there.
+        """
         ...
 
 
 class Vault(Protocol):
     """What a view (API, page, command) may ask of a running vault. Called from any thread."""
+
+    @property
+    def past(self) -> Past:
+        """History, trash and old versions."""
+        ...
 
     def status(self) -> Status:
         """The state of the whole."""

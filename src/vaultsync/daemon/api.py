@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 from vaultsync import __version__
 from vaultsync.core.errors import AnotherInstance, Fatal, NotFound, Usage, VaultsyncError
-from vaultsync.daemon import wire
+from vaultsync.daemon import past_api, wire
+from vaultsync.daemon.query import number as _number
 from vaultsync.paths import make_private
 
 if TYPE_CHECKING:
@@ -214,10 +215,13 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
         "wait": wait,
         "stop": command(stop),
     }
+    past = past_api.looking(vault.past, _in_own_thread), past_api.acting(vault.past, _in_own_thread)
     return Starlette(
         routes=[
             *(_route(name, endpoint, "GET") for name, endpoint in (looking | {"why": why}).items()),
             *(_route(name, endpoint, "POST") for name, endpoint in steering.items()),
+            *(_route(name, endpoint, "GET") for name, endpoint in past[0].items()),
+            *(_route(name, endpoint, "POST") for name, endpoint in past[1].items()),
         ],
         exception_handlers={HTTPException: _no_such_route},
     )
@@ -258,17 +262,6 @@ async def _no_such_route(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     fault = NotFound("There is no such request.", "Is the daemon of another version?")
     return JSONResponse(wire.failure(fault), status)
-
-
-def _number(request: Request, name: str, default: float, most: float) -> float:
-    """A parameter between 0 and `most`."""
-    try:
-        value = float(request.query_params.get(name, default))
-    except ValueError:
-        value = -1
-    if 0 <= value <= most:
-        return value
-    raise Usage(f"The parameter `{name}` is not a number from 0 to {most}.", "Mend it.")
 
 
 async def _in_own_thread(call: Callable[[], _T]) -> _T:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from vaultsync.core.errors import Fatal, MachineRefused, NotRunning, TimedOut
 from vaultsync.daemon import wire
+from vaultsync.daemon.past_client import PastClient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,9 @@ class Client:
     """Implements core.ports.Vault by asking the daemon; raises what the daemon's vault raises.
 
     Every method raises NotRunning when nobody listens. One connection per call, none kept.
+
+    Attributes:
+        past: History, trash and old versions.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +53,7 @@ class Client:
             path: The daemon's socket.
         """
         self._path = path
+        self.past = PastClient(self._ask)
 
     def about(self) -> dict[str, Any]:
         """The daemon's `version` and `pid`."""

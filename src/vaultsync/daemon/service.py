@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import signal
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from vaultsync.core import names
 from vaultsync.core.errors import (
     AnotherInstance,
     Blocked,
-    Fatal,
     MachineRefused,
     Retry,
     SignIn,
@@ -26,10 +26,11 @@ from vaultsync.core.model import Held, State, Status, Waiting
 from vaultsync.daemon import account, answers, holding, leftovers, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
+from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.rules import Rules
 from vaultsync.daemon.trust import Trust
+from vaultsync.daemon.watching import Watching
 from vaultsync.local.disk import Disk
-from vaultsync.local.watch import FolderWatcher
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 from vaultsync.state.store import Damaged, Store
@@ -39,7 +40,7 @@ from vaultsync.sync.lanes import Lanes
 from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from vaultsync.auth.identity import Session
@@ -66,8 +67,12 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
         return time.monotonic()
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended since it was started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def build(profile: Profile, places: Places) -> Service:
@@ -79,6 +84,9 @@ class Service:
     """One profile's folder and vault, kept the same. Implements `core.ports.Vault`.
 
     `run` or `run_once` owns the calling thread; the methods of `Vault` may be called from any.
+
+    Attributes:
+        past: History, trash and old versions.
     """
 
     def __init__(self, profile: Profile, places: Places) -> None:
@@ -91,10 +99,12 @@ class Service:
         self._bucket: Bucket | None = None
         self._session: Session | None = None
         self._trust: Trust | None = None
+        self._watching: Watching | None = None
         self._rules = Rules(profile.folder.path, profile.folder.ignore)
         self._trouble: VaultsyncError | None = None
         self._paused = False
         self._last = Status(State.STARTING)
+        self.past = Past(places.state_dir, profile.trash, self._clock, self._turned)
 
     # Running
 
@@ -161,6 +171,20 @@ class Service:
         with self._turned:
             self._turned.notify_all()
 
+    @contextmanager
+    def opened(self) -> Iterator[Past]:
+        """Folder and vault for one command without a daemon; nothing is synced.
+
+        Raises:
+            AnotherInstance: A daemon serves the profile or the folder.
+            SignIn, Retry, Fatal: The sides cannot be reached or used.
+        """
+        with ExitStack() as stack:
+            self._hold(stack)
+            self._open(stack, delete_quiet=0.0)
+            yield self.past
+            self.past.keep()
+
     def _serve(self) -> None:
         """Run the engine until told to stop; or wait until folder and vault can be used."""
         with ExitStack() as stack:
@@ -175,16 +199,16 @@ class Service:
             if self._paused:
                 engine.pause()
             alive = notify.watchdog_interval() or PATIENCE
-            watching = stack.enter_context(ExitStack())
-            watched = False
+            watching = Watching(self._profile.folder.path, self._rules, engine.mark)
+            stack.callback(watching.stop)
+            self._watching = watching
             while not self._stopping.is_set():
                 if self._rules.reload():
                     log.info("the ignore rules have changed")
-                    watching.close()
-                    watched = False
+                    watching.renew()
                     engine.request_sync()
-                watched = watched or self._watch(engine, watching)
-                engine.turn(min(PATIENCE, alive))
+                watching.keep()
+                engine.turn(min(PATIENCE, alive, watching.patience()))
                 self._keep_trust()
                 notify.watchdog()
                 self._tell(engine.status)
@@ -203,6 +227,7 @@ class Service:
                 store.set_meta("marker", marker)
             disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
         self._lock_folder(stack)
+        stack.enter_context(self.past.serving(Sides(store, disk)))
         disk.clear_staging([operation.op for operation in store.journal()])
         session = account.session(profile, self._places, store.meta("identity") or "")
         stack.callback(session.close)
@@ -225,10 +250,13 @@ class Service:
                 poll_seconds=profile.folder.poll_seconds,
                 delete_quiet=delete_quiet,
                 lanes=profile.limits.transfers,
+                chance=random.random,
             ),
             bucket.mark,
         )
         self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None
+        sides = Sides(store, disk, bucket, engine.mark, engine.wake, lanes.submit)
+        stack.enter_context(self.past.serving(sides))
         stack.callback(self._forget)
         return engine
 
@@ -260,9 +288,10 @@ class Service:
         )
 
     def _keep_trust(self) -> None:
-        if self._trust is not None:
-            with suppress(Blocked):  # a full disk: the next turn tries again
+        with suppress(Blocked):  # a full disk: the next turn tries again
+            if self._trust is not None:
                 self._trust.keep()
+            self.past.keep()
 
     def _hold(self, stack: ExitStack) -> None:
         what = f"the profile '{self._profile.name}'"
@@ -274,29 +303,17 @@ class Service:
         if control.is_dir() and not control.is_symlink():
             stack.enter_context(locked(control / "lock", f"the folder {root}"))
 
-    def _watch(self, engine: Engine, watching: ExitStack) -> bool:
-        """Start watching the folder until `watching` closes; False while it is not there."""
-        watcher = FolderWatcher(self._profile.folder.path, self._rules)
-        try:
-            watcher.start(engine.mark)
-        except Fatal as error:
-            log.debug("not watching: %s", error)
-            return False
-        watching.callback(watcher.stop)
-        # What happened before the watch began is only found by looking.
-        engine.mark("")
-        return True
-
     def _wind_up(self, engine: Engine) -> None:
         """Let what is under way come to its end, for a while."""
         engine.pause()
         ends = time.monotonic() + GRACE
         while engine.status.transfers and time.monotonic() < ends:
             engine.turn(0.2)
+        self._keep_trust()
 
     def _forget(self) -> None:
         self._last = replace(self.status(), transfers=())
-        self._engine = self._bucket = self._session = None
+        self._engine = self._bucket = self._session = self._watching = None
 
     def _delete_quiet(self) -> float:
         """A short poll asks for short delays: the wait for a file to come back is at most 5 s."""
@@ -464,8 +481,8 @@ class Service:
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
-        engine, trust = self._engine, self._trust
-        found = () if trust is None else trust.warnings()
+        engine, sources = self._engine, (self._trust, self._watching)
+        found = tuple(text for known in sources if known is not None for text in known.warnings())
         if engine is not None:
             found = (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
         return found

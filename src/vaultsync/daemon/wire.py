@@ -8,7 +8,19 @@ from typing import Any
 
 from vaultsync.core import errors
 from vaultsync.core.errors import VaultsyncError
-from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
+from vaultsync.core.model import (
+    Deed,
+    Emptied,
+    Event,
+    Held,
+    State,
+    Status,
+    Transfer,
+    Trashed,
+    Verb,
+    Version,
+    Waiting,
+)
 
 SCHEMA = 1
 """Version of the envelope; it changes only when a field changes its meaning or goes away."""
@@ -101,6 +113,61 @@ def conflict_to_json(pair: tuple[str, str]) -> dict[str, str]:
 def conflict_from_json(told: dict[str, str]) -> tuple[str, str]:
     """The pair that `conflict_to_json` described."""
     return told["copy"], told["original"]
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """An event of the history as JSON-ready values."""
+    return asdict(event) | {"at": _text(event.at), "verb": str(event.verb)}
+
+
+def event_from_json(told: dict[str, Any]) -> Event:
+    """The event that `event_to_json` described."""
+    verb = told["verb"]
+    known = Deed(verb) if verb in frozenset(Deed) else Verb(verb)
+    return Event(**told | {"at": moment(told["at"]), "verb": known})
+
+
+def trashed_to_json(item: Trashed) -> dict[str, Any]:
+    """An item of the trash as JSON-ready values."""
+    return asdict(item) | {"at": _text(item.at)}
+
+
+def trashed_from_json(told: dict[str, Any]) -> Trashed:
+    """The item that `trashed_to_json` described."""
+    return Trashed(**told | {"at": moment(told["at"])})
+
+
+def emptied_to_json(done: Emptied) -> dict[str, Any]:
+    """What emptying the trash came to, as JSON-ready values."""
+    return asdict(done)
+
+
+def emptied_from_json(told: dict[str, Any]) -> Emptied:
+    """What `emptied_to_json` described."""
+    return Emptied(**told)
+
+
+def version_to_json(version: Version) -> dict[str, Any]:
+    """An old version as JSON-ready values."""
+    return asdict(version) | {"at": _text(version.at)}
+
+
+def version_from_json(told: dict[str, Any]) -> Version:
+    """The version that `version_to_json` described."""
+    return Version(**told | {"at": moment(told["at"])})
+
+
+def moment(text: str) -> float:
+    """RFC 3339 as seconds since the epoch; ValueError when it is not, or names no time zone."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return found.timestamp()
+
+
+def written(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, exact to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _text(seconds: float | None) -> str | None:

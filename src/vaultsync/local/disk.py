@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
+from vaultsync.local.bin import Bin
 from vaultsync.local.content import (
     Borrowed,
     FileContent,
@@ -24,6 +25,7 @@ from vaultsync.local.folder import Folder, ParentMissing, Place, taken
 from vaultsync.local.identity import Match, compare
 from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
+from vaultsync.local.snapshot import Snapshots
 from vaultsync.local.swap import Swap
 from vaultsync.local.trash import Trash
 
@@ -48,6 +50,9 @@ class Disk:
         marker: What `bind` returned at the first start; None before that.
         files: The port to the system.
         kept_free: Bytes of the disk that stay free whatever arrives, from its size.
+
+    Attributes:
+        bin: The trash, as people and time see it.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class Disk:
         self._trash = Trash(self._folder, clock)
         room = Room(self._files, kept_free)
         self._swap = Swap(self._folder, self._trash, device, clock, room)
+        self.bin = Bin(self._folder, self._trash, self._swap, clock)
+        self._snapshots = Snapshots(self._folder, room)
 
     def bind(self) -> str:
         """Make the folder usable and return its marker, to be kept and given to the constructor.
@@ -145,6 +152,17 @@ class Disk:
                 return LinkContent(link_entry(node, target, self._folder.grain, now), target)
             descriptor = self._files.open(place.directory, place.name)
             return FileContent(self._files, descriptor, path, entry, self._folder.grain)
+
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that never holds still, as it is at one moment of this call.
+
+        Raises:
+            Stale: When it is no file any more, or no moment of it can be had.
+            Blocked: When there is no room for a copy.
+        """
+        if entry.kind is Kind.LINK:
+            return self.open(path, entry)
+        return self._snapshots.take(path)
 
     def stage(
         self,
@@ -284,7 +302,9 @@ class Disk:
 
     def _to_trash(self, place: Place, expected: Entry) -> None:
         """Move what should be the expected version to the trash; put anything else back."""
-        with self._trash.take(place.directory, place.name, place.path) as binned:
+        with self._trash.take(
+            place.directory, place.name, place.path, expected.sha256 or ""
+        ) as binned:
             try:
                 self._require_moved(place, binned.directory, binned.name, expected)
                 self._files.sync(binned.directory)

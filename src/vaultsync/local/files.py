@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from vaultsync.local.lease import claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +25,13 @@ _OPENAT2 = 437
 """Number of the system call on every architecture (linux/include/uapi/asm-generic/unistd.h)."""
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08
 """RESOLVE_NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH (openat2(2))."""
+_FICLONE = 0x40049409
+"""Request of ioctl_ficlone(2)."""
 _NOREPLACE = 1
 _EXCHANGE = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -38,6 +44,7 @@ class Node(NamedTuple):
     size: int
     mtime_ns: int
     ctime_ns: int
+    links: int = 1
 
     @property
     def is_file(self) -> bool:
@@ -92,6 +99,17 @@ class Files(Protocol):
         """Create a file of mode 0600 for writing; EEXIST when the name is taken."""
         ...
 
+    def append(self, directory: int, name: str) -> int:
+        """Open a file of ours, of mode 0600 when it is new, for writing at its end."""
+        ...
+
+    def claim(self, descriptor: int) -> bool:
+        """Whether nobody else has a file open; until it is closed, whoever opens it waits for us.
+
+        Raises OSError where that cannot be told.
+        """
+        ...
+
     def close(self, descriptor: int) -> None:
         """Close a descriptor of any kind."""
         ...
@@ -102,6 +120,10 @@ class Files(Protocol):
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Append all of `data`."""
+        ...
+
+    def clone(self, source: int, target: int) -> None:
+        """Give an empty file the content of another one, in one step, sharing its blocks."""
         ...
 
     def sync(self, descriptor: int) -> None:
@@ -229,6 +251,14 @@ class SystemFiles:
         """Create a file for writing."""
         return os.open(name, _CREATE, 0o600, dir_fd=directory)
 
+    def append(self, directory: int, name: str) -> int:
+        """Open a file for writing at its end."""
+        return os.open(name, _APPEND, 0o600, dir_fd=directory)
+
+    def claim(self, descriptor: int) -> bool:
+        """Whether nobody else has a file open."""
+        return claim(descriptor)
+
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
         os.close(descriptor)
@@ -250,6 +280,10 @@ class SystemFiles:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+
+    def clone(self, source: int, target: int) -> None:
+        """Share blocks."""
+        fcntl.ioctl(target, _FICLONE, source)
 
     def sync(self, descriptor: int) -> None:
         """Make durable."""
@@ -395,5 +429,11 @@ class SystemFiles:
 
 def _node(seen: os.stat_result) -> Node:
     return Node(
-        seen.st_mode, seen.st_ino, seen.st_dev, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+        seen.st_mode,
+        seen.st_ino,
+        seen.st_dev,
+        seen.st_size,
+        seen.st_mtime_ns,
+        seen.st_ctime_ns,
+        seen.st_nlink,
     )

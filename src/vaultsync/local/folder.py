@@ -1,8 +1,8 @@
 """The root: is it the right one, and how to open what lies beneath it.
 
 Control data lives in `.vaultsync` at the root: `marker` (what binds a database to this folder),
-`staging` (bytes not shown yet) and `trash`. Nothing else of the folder is ever made, filled or
-removed by this module.
+`staging` (bytes not shown yet), `trash`, and `trashed` (what is known of it). Nothing else of the
+folder is ever made, filled or removed by this module.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STAGING = "staging"
 TRASH = "trash"
+TRASHED = "trashed"
 _DAMAGED = (
     "The folder was replaced, or its control data was removed. Nothing was changed. Put the right "
     "folder back, or set up a new profile for this one."
@@ -115,7 +116,8 @@ class Folder:
         with self._fatal():
             control = self.files.enter(top, CONTROL)
             try:
-                self.files.close(self._subdirectory(control, TRASH))
+                for name in (TRASH, TRASHED):
+                    self.files.close(self._subdirectory(control, name))
                 staging = self._subdirectory(control, STAGING)
                 try:
                     name = f"probe-{secrets.token_hex(8)}"

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _PATH_MAX = 4096
 """Bytes, more than any symbolic link's target has."""
-_ORPHANS = "left over"
+ORPHANS = "left over"
 """Folder on a trash shelf for swapped-out versions of which no journal tells the path."""
 
 
@@ -168,7 +168,7 @@ class Swap:
                 if stem in known:
                     continue
                 if rest:
-                    with self._trash.take(staging, name, f"{_ORPHANS}/{name}") as binned:
+                    with self._trash.take(staging, name, f"{ORPHANS}/{name}") as binned:
                         self._files.sync(binned.directory)
                 else:
                     self._files.unlink(staging, name)
@@ -341,7 +341,7 @@ class Swap:
             digest = self._digest_now(staging, armed)
             if digest != token.sha256:
                 return self.keep(staging, armed, place, digest)
-        with self._trash.take(staging, armed, place.path) as binned:
+        with self._trash.take(staging, armed, place.path, expected.sha256 or "") as binned:
             self._flush(binned.directory)
         return None
 

@@ -17,8 +17,8 @@ from urllib3.exceptions import HTTPError
 from vaultsync.core.errors import Stale, VaultsyncError
 from vaultsync.remote import shapes
 from vaultsync.remote.botoclient import make
-from vaultsync.remote.client import Condition, Head, Page, Part, Written
-from vaultsync.remote.faults import LIST, Broken, Busy, Expired, Missing, sort
+from vaultsync.remote.client import Condition, Head, Page, Part, VersionPage, Written
+from vaultsync.remote.faults import LIST, VERSIONS, Broken, Busy, Expired, Missing, sort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,9 +101,16 @@ class BotoTransport:
         )
         return shapes.written(answer)
 
-    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> BotoAnswer:
+    def get(
+        self,
+        key: str,
+        etag: str,
+        first: int = 0,
+        last: int | None = None,
+        version: str | None = None,
+    ) -> BotoAnswer:
         """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
-        span = {}
+        span = {} if version is None else {"VersionId": version}
         if first or last is not None:
             span["Range"] = f"bytes={first}-{'' if last is None else last}"
         answer = self._call(
@@ -115,9 +122,11 @@ class BotoTransport:
         answer["Body"].close()
         raise Stale(f"The vault gave another version of '{key}' than was asked for.")
 
-    def head(self, key: str, part: int | None = None) -> Head | None:
-        """Describe an object, None when the server says that it is not there; and one part."""
+    def head(self, key: str, part: int | None = None, version: str | None = None) -> Head | None:
+        """Describe an object, one of its versions, or a part; None when it is not there."""
         which: dict[str, Any] = {} if part is None else {"PartNumber": part}
+        if version is not None:
+            which["VersionId"] = version
         try:
             answer = self._call("HeadObject", key, Key=key, ChecksumMode="ENABLED", **which)
         except Missing:
@@ -140,6 +149,14 @@ class BotoTransport:
         answer = self._call(LIST, prefix, Prefix=prefix, MaxKeys=limit, **where)
         items = tuple(shapes.listed(item) for item in answer.get("Contents", ()))
         return Page(items, answer.get("NextContinuationToken"))
+
+    def list_versions(
+        self, prefix: str, *, more: tuple[str, str] | None = None, limit: int = 1000
+    ) -> VersionPage:
+        """List all versions of the keys that start with `prefix`, one page."""
+        where = {} if more is None else {"KeyMarker": more[0], "VersionIdMarker": more[1]}
+        answer = self._call(VERSIONS, prefix, Prefix=prefix, MaxKeys=limit, **where)
+        return shapes.versions(answer)
 
     def delete(self, key: str, etag: str) -> None:
         """Delete the version `etag`; Missing when nothing is there."""

@@ -90,6 +90,44 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of one key, or the mark that the key was deleted.
+
+    Attributes:
+        key: The whole key.
+        version: VersionId; `null` when it was written while the bucket kept no versions.
+        modified: LastModified, ISO text of whole seconds in UTC.
+        latest: Whether it is the newest one of its key.
+        size: Bytes of content.
+        etag: ETag without quotes; empty for a deletion.
+        deleted: Whether it is such a mark.
+        archived: Whether the content must be restored before it can be read.
+    """
+
+    key: str
+    version: str
+    modified: str
+    latest: bool
+    size: int = 0
+    etag: str = ""
+    deleted: bool = False
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """A part of a listing of versions: keys in byte order, the versions of one key newest first.
+
+    Attributes:
+        items: The versions and marks.
+        more: Key and version to go on behind; None at the end.
+    """
+
+    items: tuple[Stored, ...]
+    more: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What the server said of an object it has just taken.
 
@@ -179,17 +217,39 @@ class Transport(Protocol):
         """Write an object at once; the server refuses bytes whose SHA-256 is not `digest`."""
         ...
 
-    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> Answer:
-        """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end)."""
+    def get(
+        self,
+        key: str,
+        etag: str,
+        first: int = 0,
+        last: int | None = None,
+        version: str | None = None,
+    ) -> Answer:
+        """Read the version `etag`, from byte `first` to byte `last` inclusive (None: the end).
+
+        Args:
+            key: The whole key.
+            etag: What it must be.
+            first: The first byte.
+            last: The last byte.
+            version: A VersionId; None reads the newest version.
+        """
         ...
 
-    def head(self, key: str, part: int | None = None) -> Head | None:
-        """Describe an object, None when the server says that it is not there; and one part of it.
+    def head(self, key: str, part: int | None = None, version: str | None = None) -> Head | None:
+        """Describe an object, None when the server says that it is not there.
 
         Args:
             key: Which object.
             part: Number from 1 of a part of a multipart object, to learn its size.
+            version: A VersionId; None describes the newest version.
         """
+        ...
+
+    def list_versions(
+        self, prefix: str, *, more: tuple[str, str] | None = None, limit: int = 1000
+    ) -> VersionPage:
+        """List all versions of the keys that start with `prefix`, one page."""
         ...
 
     def list_page(

@@ -30,15 +30,22 @@ class Download:
         key: The whole key.
         entry: The version.
         kept: All its bytes, when they are here already.
+        version: VersionId of an old version; None for the newest.
     """
 
     def __init__(
-        self, transport: Transport, key: str, entry: Entry, kept: bytes | None = None
+        self,
+        transport: Transport,
+        key: str,
+        entry: Entry,
+        kept: bytes | None = None,
+        version: str | None = None,
     ) -> None:
         self.entry = entry
         self._transport = transport
         self._key = key
         self._kept = kept
+        self._version = version
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly the bytes [offset, offset+length) cut at the end of the file."""
@@ -100,7 +107,7 @@ class Download:
             before = position
             try:
                 with self._transport.get(
-                    self._key, self.entry.tag, first=position, last=end - 1
+                    self._key, self.entry.tag, position, end - 1, self._version
                 ) as answer:
                     for piece in answer:
                         position += len(piece)

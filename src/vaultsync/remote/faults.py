@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from vaultsync.core.errors import Blocked, Refused, Retry, SignIn, Stale, VaultsyncError
 
 LIST = "ListObjectsV2"
+VERSIONS = "ListObjectVersions"
 _WRITES = frozenset({"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload"})
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"}
@@ -155,6 +156,11 @@ def _refused(code: str, status: int, operation: str, key: str) -> VaultsyncError
         return Retry("This machine's clock is wrong.", "Set the clock; S3 allows 15 minutes.")
     if code == "InvalidObjectState":
         return Blocked(f"'{key}' is archived.", "Restore it in S3 first.")
+    if operation == VERSIONS:
+        return Refused(
+            f"The vault refused to list old versions ({code}).",
+            "The bucket's policy has to grant the signed-in user s3:ListBucketVersions.",
+        )
     if operation == LIST:
         return Refused(
             f"The vault refused to be listed ({code}).",

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.parsers import ResponseParserError
 
-from vaultsync.remote.client import Condition, Head, Listed, Part, Written
+from vaultsync.remote.client import (
+    Condition,
+    Head,
+    Listed,
+    Part,
+    Stored,
+    VersionPage,
+    Written,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +35,7 @@ _ALWAYS = {
     "HeadObject": ("ETag", "LastModified", "ContentLength"),
     "ListObjectsV2": ("Name", "IsTruncated"),
     "CopyObject": ("CopyObjectResult",),
+    "ListObjectVersions": ("Name", "IsTruncated"),
     "CreateMultipartUpload": ("UploadId",),
     "UploadPart": ("ETag",),
     "UploadPartCopy": ("CopyPartResult",),
@@ -48,6 +57,8 @@ def require(operation: str, answer: dict[str, Any]) -> None:
         genuine = answer["ResponseMetadata"]["HTTPStatusCode"] == 204
     else:
         genuine = all(member in answer for member in _ALWAYS.get(operation, ()))
+    if operation == "ListObjectVersions" and answer.get("IsTruncated"):
+        genuine = genuine and "NextKeyMarker" in answer
     if operation == "ListObjectsV2" and answer.get("IsTruncated"):
         genuine = genuine and "NextContinuationToken" in answer
     for result in ("CopyObjectResult", "CopyPartResult"):
@@ -68,6 +79,30 @@ def listed(item: dict[str, Any]) -> Listed:
         modified=iso(item["LastModified"]),
         archived=item.get("StorageClass") in ARCHIVES,
     )
+
+
+def versions(answer: dict[str, Any]) -> VersionPage:
+    """A page of a listing of versions; versions and marks come apart and are put together."""
+    items = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
+    items.sort(key=lambda item: item["LastModified"], reverse=True)
+    items.sort(key=lambda item: (item["Key"].encode(), not item["IsLatest"]))
+    found = tuple(
+        Stored(
+            key=item["Key"],
+            version=item["VersionId"],
+            modified=iso(item["LastModified"]),
+            latest=item["IsLatest"],
+            size=item.get("Size", 0),
+            etag=item.get("ETag", "").strip('"'),
+            deleted="ETag" not in item,
+            archived=item.get("StorageClass") in ARCHIVES,
+        )
+        for item in items
+    )
+    more = None
+    if answer["IsTruncated"]:
+        more = answer["NextKeyMarker"], answer.get("NextVersionIdMarker", "")
+    return VersionPage(found, more)
 
 
 def condition(condition: Condition) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import safety
-from vaultsync.core.model import Held, Kind, Verb
+from vaultsync.core.model import Deed, Held, Kind, Verb
 from vaultsync.core.safety import Guard, Limits, Tally
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 DELETIONS = (Guard.DELETIONS_HERE, Guard.DELETIONS_THERE)
 COUNTED = (*DELETIONS, Guard.CHANGES)
 """Guards whose pending items follow from the rows."""
-_OF_EVENT = {
+_OF_EVENT: dict[Verb | Deed, Guard] = {
     Verb.DELETE_LOCAL: Guard.DELETIONS_HERE,
     Verb.DELETE_REMOTE: Guard.DELETIONS_THERE,
     Verb.PUSH: Guard.CHANGES,

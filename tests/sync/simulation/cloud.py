@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.sync.simulation.world import World
-    from vaultsync.remote.client import Condition
+    from vaultsync.remote.client import Condition, VersionPage
 
 T = TypeVar("T")
 
@@ -86,6 +86,14 @@ class Cloud:
     def tree(self) -> dict[str, bytes]:
         """All objects by path; a directory's marker ends with `/`."""
         return {key[len(PREFIX) :]: self.objects[key].body for key in sorted(self.objects)}
+
+    def links(self) -> set[str]:
+        """Paths of objects that say they are symbolic links, with bytes that bear it out."""
+        found = set()
+        for key, stored in self.objects.items():
+            if stored.metadata.get("mode", "").startswith("012"):
+                found.add(key[len(PREFIX) :])
+        return found
 
     def deliver(self) -> None:
         """Let what is due arrive."""
@@ -277,7 +285,16 @@ class Client:
 
         return self._write(f"complete {key[len(PREFIX) :]} if {condition.etag}", apply)
 
-    def get(self, key: str, etag: str, first: int = 0, last: int | None = None) -> MemoryAnswer:
+    def get(
+        self,
+        key: str,
+        etag: str,
+        first: int = 0,
+        last: int | None = None,
+        version: str | None = None,
+    ) -> MemoryAnswer:
+        assert version is None
+
         def apply() -> MemoryAnswer:
             found = self._cloud.objects.get(key)
             if found is None:
@@ -289,8 +306,14 @@ class Client:
 
         return self._read(f"get {key[len(PREFIX) :]}", apply)
 
-    def head(self, key: str, part: int | None = None) -> Head | None:
+    def list_versions(
+        self, prefix: str, *, more: tuple[str, str] | None = None, limit: int = 1000
+    ) -> VersionPage:
+        raise AssertionError("nobody looks for old versions here")
+
+    def head(self, key: str, part: int | None = None, version: str | None = None) -> Head | None:
         """Describe an object; this server does not tell the size of a part."""
+        assert version is None
 
         def apply() -> Head | None:
             found = self._cloud.objects.get(key)
