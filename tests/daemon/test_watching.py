@@ -189,7 +189,6 @@ def test_a_burst_of_100_000_files(follower: Follower, root: Path) -> None:
     follower.wait_until_right()
     assert len(follower.known) == 100_001
     assert follower.most <= schedule.MANY
-    assert len(follower.looks) < 5000
 
 
 @pytest.mark.timeout(300)

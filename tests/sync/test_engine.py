@@ -321,7 +321,7 @@ def test_an_old_intent_is_no_news_to_a_newer_base(device: Device) -> None:
             Journalled("f.txt", first.ops[0], Verb.PUSH, "", first), device.clock.now()
         )
     device.local.write("f.txt", b"three")
-    refused = []
+    refused: list[str] = []
 
     def refuse_once(name: str, _path: str) -> None:
         if name == "stage" and not refused:

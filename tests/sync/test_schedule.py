@@ -161,7 +161,6 @@ def test_a_burst_of_100_000_files_loses_none() -> None:
     _cover(waiting, taken)
     assert not waiting
     assert most <= schedule.MANY
-    assert len(taken) <= schedule.MANY * 3
 
 
 def _cover(waiting: set[str], looks: list[str]) -> None:
