@@ -60,7 +60,7 @@ class Device:
         self.world = world
         self.name = f"dev{number}"
         self.database = Database(remember=world.scenario.power)
-        self.uploads = MemoryLedger()
+        self.uploads = MemoryLedger() if world.scenario.resumes else None
         self.engine: Engine | None = None
         self.tasks: list[Callable[[], None]] = []
         self.offline = 0.0
