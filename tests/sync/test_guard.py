@@ -363,7 +363,7 @@ def test_a_file_and_a_folder_of_one_name_part_by_themselves(device: Device) -> N
     device.local.write("d", b"the file")
     device.settle()
     device.vault.write("d/a", b"inside")
-    for _ in range(40):
+    for _ in range(90):
         device.settle()
         device.clock.time += 30
     assert device.local.tree() == device.vault.tree()

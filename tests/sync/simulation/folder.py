@@ -154,16 +154,29 @@ class Folder:
 
         Without those that hold nothing but ignored files: nobody else has to have them.
         """
-        found = {
+        left_out = self.unmanaged()
+        return {
+            path: data
+            for path, data in self._tree_with_ignored().items()
+            if not ignored(path.rstrip("/")) and path not in left_out
+        }
+
+    def unmanaged(self) -> set[str]:
+        """Directories that hold something, and nothing but ignored files."""
+        found = self._tree_with_ignored()
+        shown = {path for path in found if not ignored(path.rstrip("/"))}
+        left_out = set()
+        for path in sorted(shown, reverse=True):
+            inside = {other for other in found if other != path and other.startswith(path)}
+            if path.endswith("/") and inside and not inside & (shown - left_out):
+                left_out.add(path)
+        return left_out
+
+    def _tree_with_ignored(self) -> dict[str, bytes]:
+        return {
             path + "/" * inode.is_directory: b"" if inode.is_directory else inode.data
             for path, inode in self._visible()
         }
-        shown = {path: data for path, data in found.items() if not ignored(path.rstrip("/"))}
-        for path in sorted(shown, reverse=True):
-            inside = {other for other in found if other != path and other.startswith(path)}
-            if path.endswith("/") and inside and not inside & shown.keys():
-                del shown[path]
-        return shown
 
     def kept(self) -> set[bytes]:
         """Contents that are there or can be had back from the trash."""
@@ -258,12 +271,16 @@ class Folder:
         }
 
     def _durable(self) -> set[bytes]:
-        """Contents that would be there whatever the power cut took."""
+        """Contents of what is there that would be there whatever the power cut took.
+
+        Not of a file that was removed, though the disk may not know of that yet.
+        """
         found, left = set(), [self._tree.root]
+        there = {id(inode) for _, inode in self._hands.walk()}
         while left:
             inode = left.pop()
             left += inode.kept_entries.values()
-            if not inode.is_directory and not inode.dirty:
+            if not inode.is_directory and not inode.dirty and id(inode) in there:
                 found.add(inode.data)
         return found
 

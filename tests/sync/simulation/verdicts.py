@@ -85,8 +85,11 @@ class Verdicts:
                 for path, version in device.folder.files.items()
                 if not _within(path, apart)
             }
-            if files != there:
-                return f"{device.name}: {_difference(files, there)}"
+            # A folder kept for its ignored files stays; the file of its name waits with a reason.
+            kept = device.folder.unmanaged()
+            wanted = {path: data for path, data in there.items() if path + "/" not in kept}
+            if files != wanted:
+                return f"{device.name}: {_difference(files, wanted)}"
         return ""
 
     def judge(self) -> None:
