@@ -194,7 +194,7 @@ class Chaos(threading.Thread):
 
     def turn_clock(self) -> None:
         """One device's clock jumps."""
-        able = [device for device in self._devices if device.clock]
+        able = [device for device in self._devices if device.clock is not None]
         if able:
             device, seconds = self.chance.choice(able), self.chance.choice((-600, -7, 0, 5, 500))
             self.ledger.note("chaos", f"clock of {device.name} is off by {seconds} s")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from tests.campaign.chaos import LATEST, Chaos
-from tests.campaign.device import Device
+from tests.campaign.device import Device, compiled_clock
 from tests.campaign.disk import Disk, may_mount
 from tests.campaign.guardian import Guardian
 from tests.campaign.ledger import Ledger, made
@@ -112,7 +112,8 @@ class World:
         if number == 1 and may_mount() and not self.plan.calm:
             self.disks[name] = Disk(self.home / name / "disk")
             folder = self.home / name / "disk" / "folder"
-        device = Device(self.home, name, self.ledger, folder, clock=number == 0)
+        clock = compiled_clock(self.home) if number == 0 and not self.plan.calm else None
+        device = Device(self.home, name, self.ledger, folder, clock)
         device.join(self.url, self.plan.poll)
         self.devices.append(device)
         canary = self.home / name / "canary"
