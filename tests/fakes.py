@@ -20,16 +20,27 @@ if TYPE_CHECKING:
 
 
 class FakeClock:
-    """Time that moves only when told to."""
+    """Time that moves only when told to.
+
+    Attributes:
+        time: Seconds that only grow.
+        suspended: Seconds of a suspended machine.
+        wrong: How far the wall clock is ahead of what it was.
+    """
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
+        self.suspended = 0.0
+        self.wrong = 0.0
 
     def now(self) -> float:
-        return self.time
+        return self.time + self.suspended + self.wrong
 
     def monotonic(self) -> float:
         return self.time
+
+    def asleep(self) -> float:
+        return self.suspended
 
 
 class SeededPool:
@@ -196,6 +207,13 @@ class MemorySide:
     def open(self, path: str, entry: Entry) -> MemoryContent:
         self.fault("open", path)
         now = self._expect(path, entry)
+        return MemoryContent(self, path, now, self.files[path].data)
+
+    def snapshot(self, path: str, entry: Entry) -> MemoryContent:
+        self.fault("snapshot", path)
+        now = self._file(path, fully=True)
+        if now is None:
+            raise Stale(f"{path} is gone")
         return MemoryContent(self, path, now, self.files[path].data)
 
     def stage(

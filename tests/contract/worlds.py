@@ -86,6 +86,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def asleep(self) -> float:
+        return 0.0
+
 
 class BytesContent:
     """Content in memory.

@@ -28,7 +28,7 @@ from vaultsync.core.errors import (
     Usage,
     VaultsyncError,
 )
-from vaultsync.core.model import State, Status, Transfer, Verb, Waiting
+from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
 from vaultsync.daemon import api, wire
 from vaultsync.daemon.api import Server, listen
 from vaultsync.daemon.client import Client
@@ -46,6 +46,7 @@ FULL = Status(
     pending=3,
     blocked=1,
     conflicts=2,
+    held=60,
     transfers=(Transfer(Verb.PUSH, "grüße/a b.txt", 77, 1_700_000_000.25),),
     observed=9,
     scanned_at=1_700_000_001.5,
@@ -106,6 +107,17 @@ def test_waiting_and_conflicts_with_no_one_and_many_rows(
     assert client.waiting() == vault.items[:1000]
     assert client.waiting(5000) == vault.items
     assert client.conflicts() == vault.pairs
+
+
+def test_what_is_held_comes_back_as_it_was(vault: PlainVault, client: Client) -> None:
+    vault.holds = [
+        Held("changes", "Much.", 2, 1_700_000_000.5, ("a", "grüße/b")),
+        Held("vault", "Missing.", 0, 1_700_000_001.0),
+    ]
+    assert client.held() == vault.holds
+    assert client.allow_held() == 2
+    assert client.restore_held("changes") == 2
+    assert vault.told == [("allow", None), ("restore", "changes")]
 
 
 def test_why_carries_any_path(vault: PlainVault, client: Client) -> None:

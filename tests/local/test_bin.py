@@ -78,6 +78,8 @@ def test_a_torn_note_harms_no_other(folder: DiskWorld) -> None:
     notes.write_bytes(notes.read_bytes() + b'\n["sec')
     second = bin_it(folder, "second.txt")
     in_trash(folder, second).write_bytes(b"written on")
+    # Without its note, nothing would show it any more.
+    os.utime(in_trash(folder, second), ns=(10**18, 10**18))
     assert [found.path for found in folder.disk.bin.returns()] == ["second.txt"]
 
 
@@ -114,6 +116,22 @@ def test_a_file_that_appears_at_the_last_moment_is_not_replaced(
     hooked.before("move", appear)
     assert folder.disk.bin.put_back(item.id) == "f (restored)"
     assert shown(folder.root) == {"f": b"new", "f (restored)": b"old"}
+
+
+def test_a_folder_that_is_moved_away_meanwhile_takes_nothing_along(
+    folder: DiskWorld, hooked: Hooked, tmp_path: Path
+) -> None:
+    item = bin_it(folder, "a/f", b"old")
+    away = tmp_path / "away"
+
+    def move_away() -> None:
+        (folder.root / "a").rename(away)
+
+    hooked.before("move", move_away)
+    with pytest.raises(Blocked):
+        folder.disk.bin.put_back(item.id)
+    assert list(away.iterdir()) == []
+    assert in_trash(folder, item).read_bytes() == b"old"
 
 
 def test_an_item_is_put_elsewhere(folder: DiskWorld) -> None:

@@ -15,7 +15,7 @@ import pytest
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Mask, WatchDescriptor
 
 from vaultsync.core.errors import Fatal
-from vaultsync.local import watch
+from vaultsync.local import polled, watch
 from vaultsync.local.watch import FolderWatcher
 
 if TYPE_CHECKING:
@@ -29,16 +29,19 @@ class Listener:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.degraded: list[str] = []
         self.seen: set[str] = set()
+        self.writing: set[str] = set()
+        self.time = 0.0
         self._news = threading.Condition()
         self.watcher = FolderWatcher(
-            root, lambda path: "skip" in path.rstrip("/").split("/"), self.degraded.append
+            root, lambda path: "skip" in path.rstrip("/").split("/"), lambda: self.time
         )
 
-    def dirty(self, path: str) -> None:
+    def dirty(self, path: str, writing: bool) -> None:
         with self._news:
             self.seen.add(path)
+            if writing:
+                self.writing.add(path)
             self._news.notify_all()
 
     def wait(self, *paths: str) -> None:
@@ -199,6 +202,24 @@ def test_overflow_means_everything(listener: Listener) -> None:
     listener.wait("")
 
 
+def test_real_overflow(listener: Listener, root: Path) -> None:
+    """More events than the kernel keeps, while nobody reads them."""
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 100_000:
+        pytest.skip("the kernel keeps too many events to make it drop some")
+    observer = listener.watcher._observer
+    assert observer is not None
+    (root / "g").touch()
+    listener.settle()
+    with observer._descriptor._lock:
+        # The reader may take one more buffer; equal events in a row would count as one.
+        for _ in range(limit // 2 + 5000):
+            os.utime(root / "f")
+            os.utime(root / "g")
+    listener.wait("")
+    assert not listener.watcher.is_sound()
+
+
 def test_watches_go_on_after_an_overflow(listener: Listener, root: Path) -> None:
     test_overflow_means_everything(listener)
     (root / "d/after").touch()
@@ -208,11 +229,45 @@ def test_watches_go_on_after_an_overflow(listener: Listener, root: Path) -> None
 def test_root_removed_means_everything(listener: Listener, root: Path) -> None:
     shutil.rmtree(root)
     listener.wait("")
+    assert not listener.watcher.is_sound()
+
+
+def test_root_moved_away(listener: Listener, root: Path) -> None:
+    assert listener.watcher.is_sound()
+    root.rename(root.parent / "elsewhere")
+    assert not listener.watcher.is_sound()
+
+
+def test_root_replaced(listener: Listener, root: Path) -> None:
+    root.rename(root.parent / "elsewhere")
+    root.mkdir()
+    assert not listener.watcher.is_sound()
+
+
+def test_a_thread_that_died(listener: Listener, root: Path) -> None:
+    observer = listener.watcher._observer
+    assert observer is not None
+    observer._descriptor.stop()
+    observer._descriptor.join()
+    assert not listener.watcher.is_sound()
+
+
+def test_a_file_that_is_written_to_is_told_from_one_that_was_closed(
+    listener: Listener, root: Path
+) -> None:
+    with (root / "f").open("ab", buffering=0) as file:
+        file.write(b"more")
+        listener.wait_for(lambda: "f" in listener.writing, "f being written to")
+        listener.seen.clear()
+    listener.wait("f")
+    (root / "d/g").symlink_to("f")
+    listener.wait("d/g")
+    assert listener.writing == {"f"}
 
 
 def test_missing_root(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match="cannot be watched"):
-        FolderWatcher(tmp_path / "no").start(lambda _: None)
+        FolderWatcher(tmp_path / "no").start(lambda _path, _writing: None)
 
 
 def test_stopping_releases_everything(root: Path) -> None:
@@ -229,21 +284,61 @@ def test_stop_without_start(root: Path) -> None:
 
 
 class TestTooFewWatches:
-    def test_of_a_subtree(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories without a watch are polled until there is one."""
+
+    @pytest.fixture
+    def allowed(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """How many watches there may be; put another number into it to change that."""
         real = watch._Inotify._get_or_create_watch
+        allowed = [2]
 
         def limited(self: watch._Inotify, path: bytes, mask: Mask) -> object:
-            if path.endswith(b"/d"):
+            if len(self._watch_for_wd) >= allowed[0]:
                 raise OSError(errno.ENOSPC, "inotify watch limit reached")
             return real(self, path, mask)
 
         monkeypatch.setattr(watch._Inotify, "_get_or_create_watch", limited)
+        return allowed
+
+    def test_some_subtrees_are_polled(self, root: Path, allowed: list[int]) -> None:
+        for name in ("d/x/y", "d/z"):
+            (root / name).mkdir(parents=True)
         with Listener(root) as listener:
-            assert len(listener.degraded) == 1
-            assert "sudo sysctl -w fs.inotify.max_user_watches=" in listener.degraded[0]
-            assert listener.watcher.degraded == listener.degraded[0]
-            (root / "g").touch()
-            listener.wait("g")
+            watcher = listener.watcher
+            assert watcher.is_sound()
+            assert "3 folders are not watched" in watcher.degraded
+            assert "by a look every 30 seconds" in watcher.degraded
+            assert "sudo sysctl -w fs.inotify.max_user_watches=" in watcher.degraded
+            (root / "d/g").touch()
+            listener.wait("d/g")
+            assert watcher.polls() == []
+            assert watcher.next_poll() == polled.SHORTEST
+            listener.time = polled.SHORTEST
+            assert set(watcher.polls()) == {"d/x", "d/z"}
+            assert watcher.polls() == []
+            assert "3 folders are not watched" in watcher.degraded
+            assert watcher.is_sound()
+
+    def test_they_are_watched_once_there_are_enough(self, root: Path, allowed: list[int]) -> None:
+        (root / "d/x/y").mkdir(parents=True)
+        with Listener(root) as listener:
+            assert "2 folders are not watched" in listener.watcher.degraded
+            allowed[0] = 100
+            listener.time = polled.SHORTEST
+            assert listener.watcher.polls() == ["d/x"]
+            assert listener.watcher.degraded == ""
+            (root / "d/x/y/f").touch()
+            listener.wait("d/x/y/f")
+
+    def test_a_new_directory_may_be_one_too_many(self, root: Path, allowed: list[int]) -> None:
+        with Listener(root) as listener:
+            assert listener.watcher.degraded == ""
+            (root / "d/x/y").mkdir(parents=True)
+            listener.wait("d/x")
+            assert "not watched" in listener.watcher.degraded
+            listener.time = polled.SHORTEST
+            assert listener.watcher.polls() == ["d/x"]
+            assert "2 folders are not watched" in listener.watcher.degraded
 
     def test_of_all(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def none(*_: object) -> object:
@@ -251,7 +346,11 @@ class TestTooFewWatches:
 
         monkeypatch.setattr(watch._Inotify, "_get_or_create_watch", none)
         with Listener(root) as listener:
+            assert "2 folders are not watched" in listener.watcher.degraded
             assert "max_user_watches" in listener.watcher.degraded
+            listener.time = polled.SHORTEST
+            assert listener.watcher.polls() == [""]
+            assert not listener.watcher.is_sound(), "another watcher may fare better"
 
     def test_no_instance_left(self, root: Path) -> None:
         """In a process of its own, which opens all the instances it may have."""

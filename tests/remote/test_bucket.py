@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.remote.making import MTIME, PREFIX, Bytes, Making, put
-from vaultsync.core.errors import Blocked, Fatal, Refused, Retry, Stale
+from vaultsync.core.errors import Blocked, Refused, Retry, Stale
 from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen
 from vaultsync.remote.upload import part_size
 
@@ -345,11 +345,6 @@ def test_a_key_may_have_1024_bytes_and_not_one_more(make: Making) -> None:
         side.stage(longest + "x", Bytes(b"x"), "o")
     with pytest.raises(Blocked):
         side.stage("bad\udcff", Bytes(b"x"), "o")
-
-
-def test_only_the_local_side_sets_aside(make: Making) -> None:
-    with pytest.raises(Fatal):
-        make.side().set_aside("f", Entry(Kind.FILE, 0, "x"))
 
 
 def test_a_check_names_what_is_wrong(make: Making) -> None:

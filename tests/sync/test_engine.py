@@ -9,6 +9,9 @@ import pytest
 from tests.fakes import FakeClock, Faults, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
+from vaultsync.core.errors import Stale
+from vaultsync.core.model import Verb
+from vaultsync.state.store import Journalled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,3 +306,29 @@ def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device
     assert device.local.files["a.txt"].data == b"theirs"
     assert device.vault.files["a.txt"].data == b"theirs"
     assert b"theirs" not in device.local.trash
+
+
+def test_an_old_intent_is_no_news_to_a_newer_base(device: Device) -> None:
+    """An upload of unknown outcome that we have built upon since: our edit meets nobody's."""
+    device.local.write("f.txt", b"one")
+    device.settle()
+    first = device.store.row("f.txt").base
+    assert first is not None
+    device.local.write("f.txt", b"two")
+    device.settle()
+    with device.store.transaction():
+        device.store.intend(
+            Journalled("f.txt", first.ops[0], Verb.PUSH, "", first), device.clock.now()
+        )
+    device.local.write("f.txt", b"three")
+    refused: list[str] = []
+
+    def refuse_once(name: str, _path: str) -> None:
+        if name == "stage" and not refused:
+            refused.append(name)
+            raise Stale("somebody may have been faster")
+
+    device.vault.fault = refuse_once
+    device.settle()
+    assert refused
+    assert device.local.tree() == device.vault.tree() == {"f.txt": b"three"}

@@ -12,7 +12,7 @@ import pytest
 from tests.sync.exhaustive.states import one_path, two_paths
 from tests.sync.exhaustive.verdicts import described, judge
 
-PARTS = 8
+PARTS = 24
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -22,4 +22,4 @@ def test_every_state_of_two_paths_comes_to_rest_as_it_must(part: int) -> None:
         judged += 1
         found = judge(nodes)
         assert not found, described(nodes, found)
-    assert judged > 1_000
+    assert judged > 500

@@ -357,3 +357,17 @@ def test_a_flood_of_conflicts_is_held_and_all_else_goes_on(
     assert not kinds(device)
     assert len(device.store.conflicts()) == 30
     assert all(names.is_conflict(path) for path in device.store.conflicts())
+
+
+def test_a_file_and_a_folder_of_one_name_part_by_themselves(device: Device) -> None:
+    device.local.write("d", b"the file")
+    device.settle()
+    device.vault.write("d/a", b"inside")
+    for _ in range(40):
+        device.settle()
+        device.clock.time += 30
+    assert device.local.tree() == device.vault.tree()
+    assert device.local.files["d/a"].data == b"inside"
+    (copy,) = device.store.conflicts()
+    assert names.original_name(copy) == "d"
+    assert device.local.files[copy].data == b"the file"

@@ -6,6 +6,10 @@ what was seen.
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -26,6 +30,10 @@ ANN, BOB = "ann@example.com", "bob@example.com"
 LIFETIME = 30
 """Seconds that temporary credentials live in the demonstration; AWS gives an hour."""
 _LETTER = "documents/letter.txt"
+_ARCHIVE = 60
+"""Files whose deletion is more than anybody does by the way."""
+_FILM = 150_000_000
+"""Bytes of a file that takes a moment to send."""
 
 
 @dataclass
@@ -157,6 +165,49 @@ def deletion_travels(world: World) -> str:
     return gone
 
 
+def mass_deletion_waits(world: World) -> str:
+    """A mass deletion waits for a person's word while all else goes on, and is undone."""
+    archive = world.laptop.folder / "archive"
+    archive.mkdir()
+    for number in range(_ARCHIVE):
+        (archive / f"{number:02}.txt").write_text(f"page {number} of the archive\n")
+    _same(world)
+    shutil.rmtree(archive)
+    (world.laptop.folder / "documents/meanwhile.txt").write_text("this one travels\n")
+    try:
+        world.laptop.settle()
+    except CommandFailed as error:
+        _expect(error.word == "guard", error.message)
+    world.desktop.settle()
+    count = sum(item["count"] for item in world.laptop.run("held", "list"))
+    _expect(count == _ARCHIVE, f"{count} deletions are held")
+    there = len(list((world.desktop.folder / "archive").iterdir()))
+    _expect(there == _ARCHIVE, f"{there} of the files are on the desktop")
+    _expect((world.desktop.folder / "documents/meanwhile.txt").is_file(), "a new file was held too")
+    world.laptop.run("held", "restore")
+    _same(world)
+    _expect(len(list(archive.iterdir())) == _ARCHIVE, "not all files are back")
+    return f"{count} deletions held, and the files brought back"
+
+
+def daemon_is_killed(world: World) -> str:
+    """A daemon killed in the middle of an upload goes on with it; nobody sees half a file."""
+    world.laptop.run("stop")
+    film = world.laptop.folder / "film.bin"
+    film.write_bytes(random.Random(2).randbytes(_FILM))  # noqa: S311 - a film, not a secret
+    daemon = world.laptop.run("start")["pid"]
+    parts = 0
+    while not parts and world.laptop.run("status")["transfers"]:
+        parts = world.laptop.run("status")["requests"].get("UploadPart", 0)
+    os.kill(daemon, signal.SIGKILL)
+    world.desktop.settle()
+    _expect(not (world.desktop.folder / "film.bin").exists(), "the upload was over already")
+    world.laptop.run("start")
+    _same(world)
+    again = world.laptop.run("status")["requests"].get("UploadPart", 0)
+    return f"{parts} parts were sent before it died, {again} after"
+
+
 def strangers_are_refused(world: World) -> str:
     """Another person, and anybody without a sign-in, cannot list, read, write or delete."""
     bucket, key = world.cloud.cloud.bucket, _key_of(world, _LETTER)
@@ -231,6 +282,8 @@ STEPS = (
     edits_travel,
     conflict_keeps_both,
     deletion_travels,
+    mass_deletion_waits,
+    daemon_is_killed,
     strangers_are_refused,
     session_expires,
     cloud_comes_back,

@@ -177,6 +177,8 @@ class Verb(StrEnum):
     """Give the remote object the local file's metadata; the content is the same."""
     CONFLICT = "conflict"
     """Forget base and rename the local version aside, so that both travel on."""
+    PART = "part"
+    """Rename the remote file aside, because the vault has a folder of the same name."""
     INSPECT = "inspect"
     """Find out the content digests that a decision needs."""
     ADOPT = "adopt"

@@ -170,6 +170,19 @@ class Side(Protocol):
         """Open this very version for reading. Stale when it is not there any more."""
         ...
 
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that is being written all the time, as it is at one moment of this call.
+
+        Args:
+            path: The path of a file.
+            entry: A version of it that was seen before. Stale when it is no file any more, or is
+                rewritten so that no moment can be had: nothing torn is ever given.
+
+        The content's entry has the tag that the file had at that moment, so that it counts as
+        changed when it was written to since. Only the local side can be asked.
+        """
+        ...
+
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Staged:
         """Bring all bytes of `content` to this side, durable but not visible under `path`.
 
@@ -248,7 +261,8 @@ class Side(Protocol):
         """Rename a version to its conflict name (`core.names.conflict_name`), never replacing.
 
         Returns the new path; if a copy with the same content and stem exists already, that one's
-        path, and the version goes to the trash. Only the local side can be asked.
+        path, and the version goes to the trash. The remote side takes the same name for the same
+        version whoever asks, and leaves out the trash.
         """
         ...
 
@@ -282,8 +296,14 @@ class VaultMark(Protocol):
 class Watcher(Protocol):
     """Marks paths dirty; never says what happened to them."""
 
-    def start(self, dirty: Callable[[str], None]) -> None:
-        """Begin; `dirty(path)` is called from any thread; `dirty("")` means: look at everything."""
+    def start(self, dirty: Callable[[str, bool], None]) -> None:
+        """Begin.
+
+        Args:
+            dirty: Called from any thread with a path without a trailing `/`, and with whether
+                somebody still has that file open and writes to it. The empty path means: look
+                at everything.
+        """
         ...
 
     def stop(self) -> None:
@@ -299,7 +319,11 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
+        ...
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended so far; only their growth means anything."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import signal
 import threading
@@ -15,7 +16,6 @@ from vaultsync.core import names
 from vaultsync.core.errors import (
     AnotherInstance,
     Blocked,
-    Fatal,
     MachineRefused,
     Retry,
     SignIn,
@@ -29,8 +29,8 @@ from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.rules import Rules
 from vaultsync.daemon.trust import Trust
+from vaultsync.daemon.watching import Watching
 from vaultsync.local.disk import Disk
-from vaultsync.local.watch import FolderWatcher
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 from vaultsync.state.store import Damaged, Store
@@ -67,8 +67,12 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds that only grow, but not while the machine is suspended."""
         return time.monotonic()
+
+    def asleep(self) -> float:
+        """Seconds that the machine has been suspended since it was started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def build(profile: Profile, places: Places) -> Service:
@@ -95,6 +99,7 @@ class Service:
         self._bucket: Bucket | None = None
         self._session: Session | None = None
         self._trust: Trust | None = None
+        self._watching: Watching | None = None
         self._rules = Rules(profile.folder.path, profile.folder.ignore)
         self._trouble: VaultsyncError | None = None
         self._paused = False
@@ -194,16 +199,16 @@ class Service:
             if self._paused:
                 engine.pause()
             alive = notify.watchdog_interval() or PATIENCE
-            watching = stack.enter_context(ExitStack())
-            watched = False
+            watching = Watching(self._profile.folder.path, self._rules, engine.mark)
+            stack.callback(watching.stop)
+            self._watching = watching
             while not self._stopping.is_set():
                 if self._rules.reload():
                     log.info("the ignore rules have changed")
-                    watching.close()
-                    watched = False
+                    watching.renew()
                     engine.request_sync()
-                watched = watched or self._watch(engine, watching)
-                engine.turn(min(PATIENCE, alive))
+                watching.keep()
+                engine.turn(min(PATIENCE, alive, watching.patience()))
                 self._keep_trust()
                 notify.watchdog()
                 self._tell(engine.status)
@@ -245,6 +250,7 @@ class Service:
                 poll_seconds=profile.folder.poll_seconds,
                 delete_quiet=delete_quiet,
                 lanes=profile.limits.transfers,
+                chance=random.random,
             ),
             bucket.mark,
         )
@@ -297,19 +303,6 @@ class Service:
         if control.is_dir() and not control.is_symlink():
             stack.enter_context(locked(control / "lock", f"the folder {root}"))
 
-    def _watch(self, engine: Engine, watching: ExitStack) -> bool:
-        """Start watching the folder until `watching` closes; False while it is not there."""
-        watcher = FolderWatcher(self._profile.folder.path, self._rules)
-        try:
-            watcher.start(engine.mark)
-        except Fatal as error:
-            log.debug("not watching: %s", error)
-            return False
-        watching.callback(watcher.stop)
-        # What happened before the watch began is only found by looking.
-        engine.mark("")
-        return True
-
     def _wind_up(self, engine: Engine) -> None:
         """Let what is under way come to its end, for a while."""
         engine.pause()
@@ -320,7 +313,7 @@ class Service:
 
     def _forget(self) -> None:
         self._last = replace(self.status(), transfers=())
-        self._engine = self._bucket = self._session = None
+        self._engine = self._bucket = self._session = self._watching = None
 
     def _delete_quiet(self) -> float:
         """A short poll asks for short delays: the wait for a file to come back is at most 5 s."""
@@ -488,8 +481,8 @@ class Service:
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
-        engine, trust = self._engine, self._trust
-        found = () if trust is None else trust.warnings()
+        engine, sources = self._engine, (self._trust, self._watching)
+        found = tuple(text for known in sources if known is not None for text in known.warnings())
         if engine is not None:
             found = (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
         return found

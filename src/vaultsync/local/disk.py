@@ -25,6 +25,7 @@ from vaultsync.local.folder import Folder, ParentMissing, Place, taken
 from vaultsync.local.identity import Match, compare
 from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
+from vaultsync.local.snapshot import Snapshots
 from vaultsync.local.swap import Swap
 from vaultsync.local.trash import Trash
 
@@ -73,6 +74,7 @@ class Disk:
         room = Room(self._files, kept_free)
         self._swap = Swap(self._folder, self._trash, device, clock, room)
         self.bin = Bin(self._folder, self._trash, self._swap, clock)
+        self._snapshots = Snapshots(self._folder, room)
 
     def bind(self) -> str:
         """Make the folder usable and return its marker, to be kept and given to the constructor.
@@ -150,6 +152,17 @@ class Disk:
                 return LinkContent(link_entry(node, target, self._folder.grain, now), target)
             descriptor = self._files.open(place.directory, place.name)
             return FileContent(self._files, descriptor, path, entry, self._folder.grain)
+
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that never holds still, as it is at one moment of this call.
+
+        Raises:
+            Stale: When it is no file any more, or no moment of it can be had.
+            Blocked: When there is no room for a copy.
+        """
+        if entry.kind is Kind.LINK:
+            return self.open(path, entry)
+        return self._snapshots.take(path)
 
     def stage(
         self,

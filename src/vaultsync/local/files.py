@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import time
@@ -24,6 +25,8 @@ _OPENAT2 = 437
 """Number of the system call on every architecture (linux/include/uapi/asm-generic/unistd.h)."""
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08
 """RESOLVE_NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH (openat2(2))."""
+_FICLONE = 0x40049409
+"""Request of ioctl_ficlone(2)."""
 _NOREPLACE = 1
 _EXCHANGE = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -117,6 +120,10 @@ class Files(Protocol):
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Append all of `data`."""
+        ...
+
+    def clone(self, source: int, target: int) -> None:
+        """Give an empty file the content of another one, in one step, sharing its blocks."""
         ...
 
     def sync(self, descriptor: int) -> None:
@@ -273,6 +280,10 @@ class SystemFiles:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+
+    def clone(self, source: int, target: int) -> None:
+        """Share blocks."""
+        fcntl.ioctl(target, _FICLONE, source)
 
     def sync(self, descriptor: int) -> None:
         """Make durable."""

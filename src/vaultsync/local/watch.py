@@ -1,8 +1,10 @@
 """Marks paths dirty as the kernel reports changes; never says what happened to them.
 
-Rests on watchdog's inotify threads, with three differences from its default: only events that can
-mean a change are asked for (with the default mask opens and closes flood it), a queue overflow
-reaches us, and a directory that could not be watched is told about instead of passed over.
+Rests on watchdog's inotify threads, with these differences from its default: only events that can
+mean a change are asked for (with the default mask opens and closes flood it); what would leave
+changes unnoticed (an overflow of the kernel's queue, a root that went away, a thread that died)
+makes the watcher unsound, to be replaced by a new one; a directory for which there is no watch left
+is polled.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchdog.events import (
@@ -28,15 +32,16 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import InotifyFD
+from watchdog.observers.inotify_c import InotifyConstants, InotifyFD
 
 from vaultsync.core.errors import Fatal
 from vaultsync.core.names import is_control
+from vaultsync.local.polled import Polled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from watchdog.observers.inotify import InotifyWatchGroup
     from watchdog.observers.inotify_c import (
         CallbackId,
         InotifyEvent,
@@ -59,12 +64,10 @@ _EVENTS: list[type[FileSystemEvent]] = [
 ]
 """FileModifiedEvent is also what makes the kernel report chmod and appends to an open file."""
 
-_TOO_FEW = (
-    "The system allows too few inotify {what}, so some changes are only found by scanning. Allow "
-    "more: sudo sysctl -w {setting}"
-)
-_WATCHES = _TOO_FEW.format(what="watches", setting="fs.inotify.max_user_watches=1048576")
-_INSTANCES = _TOO_FEW.format(what="instances", setting="fs.inotify.max_user_instances=1024")
+_LIMITS = Path("/proc/sys/fs/inotify")
+_WATCHES, _INSTANCES = "watches", "instances"
+_PLENTY = {_WATCHES: 1 << 20, _INSTANCES: 1 << 10}
+"""What to allow; twice as many as now where that is more."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -76,41 +79,44 @@ class FolderWatcher:
         root: The folder.
         ignored: Whether to leave a path alone; directories end with `/`. Ignored directories take
             no watches, so start a new watcher when the rules change.
-        on_degraded: Called, from any thread, with the reason when some changes can only be found by
-            scanning. Must return soon and not stop the watcher.
-
-    Attributes:
-        degraded: That reason, with the command that helps; empty while everything is watched.
+        now: Seconds that only grow.
     """
 
     def __init__(
         self,
         root: Path,
         ignored: Callable[[str], bool] = lambda _: False,
-        on_degraded: Callable[[str], None] = lambda _: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.degraded = ""
+        self._path = root
         self._root = os.path.realpath(root)
         self._ignored = ignored
-        self._on_degraded = on_degraded
         self._observer: _Observer | None = None
-        self._dirty: Callable[[str], None] = lambda _: None
+        self._dirty: Callable[[str, bool], None] = lambda _path, _writing: None
+        self._lost = False
+        self._lacking = _WATCHES
+        self._polled = Polled(now)
+        self._identity: tuple[int, int] | None = None
 
-    def start(self, dirty: Callable[[str], None]) -> None:
-        """Begin; returns once every directory is watched.
+    def start(self, dirty: Callable[[str, bool], None]) -> None:
+        """Begin; returns once every directory is watched, or is known to be polled.
 
         Args:
             dirty: Called from any thread with a path relative to the root, without a trailing
-                `/`, or with "" when everything has to be looked at.
+                `/`, or with "" when everything has to be looked at; and with whether it is a file
+                that is being written to.
 
         Raises:
             Fatal: When the folder is not there.
         """
         self._dirty = dirty
+        self._identity = self._identify()
         try:
             descriptor = _Inotify(self)
-        except OSError as fault:  # no instance left: scanning goes on
-            self._degrade(_INSTANCES if fault.errno == errno.EMFILE else str(fault))
+        except OSError as fault:
+            if fault.errno != errno.EMFILE:
+                raise
+            self._poll_everything(_INSTANCES)
             return
         observer = _Observer(descriptor)
         self._observer = observer
@@ -120,12 +126,14 @@ class FolderWatcher:
         except OSError as fault:
             self.stop()
             if fault.errno == errno.ENOSPC:
-                self._degrade(_WATCHES)
+                self._poll_everything(_WATCHES)
                 return
             raise Fatal(
                 f"The folder '{self._root}' cannot be watched: {fault.strerror}.",
                 "Check that it is there and readable.",
             ) from fault
+        if self._polled:
+            _LOG.warning(self.degraded)
 
     def stop(self) -> None:
         """End, and release all resources."""
@@ -133,10 +141,47 @@ class FolderWatcher:
         if observer is not None:
             observer.close()
 
-    def touched(self, path: str, *, directory: bool) -> None:
+    def is_sound(self) -> bool:
+        """Whether changes will be noticed; if not, only a new watcher helps.
+
+        False when events were lost, when the folder was moved away, replaced or unmounted, or when
+        a thread has died.
+        """
+        if self._lost or self._identity != self._identify():
+            return False
+        return self._observer is None or self._observer.is_whole()
+
+    def polls(self) -> list[str]:
+        """Directories without a watch whose turn it is to be looked at; call it now and then.
+
+        A watch is asked for again first: they are watched from then on if there is one now.
+        """
+        due = self._polled.take()
+        for path in due:
+            self._watch_again(path)
+        return due
+
+    def next_poll(self) -> float | None:
+        """When `polls` will have something, in seconds of the clock; None for never."""
+        return self._polled.next()
+
+    @property
+    def degraded(self) -> str:
+        """Why some changes are only found by polling, and what helps; empty while none are."""
+        count = len(self._polled)
+        if not count:
+            return ""
+        folders = f"{count} folders are" if count > 1 else "1 folder is"
+        return (
+            f"{folders} not watched, because the system allows too few inotify {self._lacking}: "
+            f"changes there are found by a look every {self._polled.slowest:.0f} seconds. Allow "
+            f"more: sudo sysctl -w {_setting(self._lacking)}"
+        )
+
+    def touched(self, path: str, *, directory: bool, writing: bool = False) -> None:
         """Pass on that something happened at an absolute path."""
         if path == self._root:
-            self._dirty("")
+            self._dirty("", False)
             return
         relative = path.removeprefix(self._root.rstrip("/") + "/")
         if relative == path or is_control(relative):
@@ -149,12 +194,14 @@ class FolderWatcher:
             relative = relative.rpartition("/")[0]
             self.touched(f"{self._root}/{relative}" if relative else self._root, directory=True)
             return
-        self._dirty(relative)
+        self._dirty(relative, writing)
 
-    def overflowed(self) -> None:
-        """Pass on that the kernel dropped events."""
-        _LOG.warning("The kernel dropped change events; the whole folder will be scanned.")
-        self._dirty("")
+    def lose(self, why: str) -> None:
+        """Pass on that events were lost, or will be: everything has to be looked at."""
+        if not self._lost:
+            _LOG.warning("%s; the whole folder will be scanned", why)
+        self._lost = True
+        self._dirty("", False)
 
     def may_watch(self, path: str) -> bool:
         """Whether a directory, given by its absolute path, deserves a watch."""
@@ -163,16 +210,43 @@ class FolderWatcher:
         relative = path.removeprefix(self._root.rstrip("/") + "/")
         return not is_control(relative) and not self._ignored(relative + "/")
 
-    def ran_out(self, fault: OSError) -> None:
-        """Note that a directory could not be watched."""
-        if fault.errno == errno.ENOSPC:
-            self._degrade(_WATCHES)
+    def ran_out(self, path: str) -> None:
+        """Note that there was no watch left for a directory, given by its absolute path."""
+        if path != self._root:
+            self._polled.add(path.removeprefix(self._root.rstrip("/") + "/"))
 
-    def _degrade(self, reason: str) -> None:
-        if self.degraded != reason:
-            self.degraded = reason
-            _LOG.warning(reason)
-            self._on_degraded(reason)
+    def _poll_everything(self, lacking: str) -> None:
+        self._lacking = lacking
+        self._polled.add("")
+        for above, names, _ in os.walk(self._root):
+            names[:] = [name for name in names if self.may_watch(f"{above}/{name}")]
+            for name in names:
+                self.ran_out(f"{above}/{name}")
+        _LOG.warning(self.degraded)
+
+    def _watch_again(self, path: str) -> None:
+        if self._observer is None:
+            self._lost = True  # of everything: a new watcher may fare better
+            return
+        self._polled.drop(path)  # comes back if it, or a part of it, is refused again
+        self._observer.watch(f"{self._root}/{path}")
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _setting(lacking: str) -> str:
+    """What to tell sysctl so that there are enough of what is lacking."""
+    name, plenty = f"max_user_{lacking}", _PLENTY[lacking]
+    try:
+        plenty = max(plenty, 2 * int((_LIMITS / name).read_text()))
+    except (OSError, ValueError):
+        _LOG.debug("%s cannot be read", _LIMITS / name)
+    return f"fs.inotify.{name}={plenty}"
 
 
 class _Handler(FileSystemEventHandler):
@@ -183,9 +257,12 @@ class _Handler(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Pass an event on."""
+        writing = isinstance(event, FileModifiedEvent)
         for path in (event.src_path, event.dest_path):
             if path:
-                self._watcher.touched(os.fsdecode(path), directory=event.is_directory)
+                self._watcher.touched(
+                    os.fsdecode(path), directory=event.is_directory, writing=writing
+                )
 
 
 class _Inotify(InotifyFD):
@@ -212,14 +289,22 @@ class _Inotify(InotifyFD):
                 watch.callbacks[id_] = callback
                 return watch.wd
         except OSError as fault:
-            self._watcher.ran_out(fault)
+            if fault.errno == errno.ENOSPC:
+                self._watcher.ran_out(os.fsdecode(path))
             raise
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Handle one event of the kernel; after an overflow everything is dirty."""
-        super().handle_event(event)
+        """Handle one event of the kernel.
+
+        After an overflow, watchdog would give all watches back and ask for them anew. The kernel
+        confirms each one given back with an event: with many directories, the next overflow.
+        """
         if event.is_queue_overflow:
-            self._watcher.overflowed()
+            self._watcher.lose("the kernel dropped change events")
+            return
+        super().handle_event(event)
+        if event.mask & InotifyConstants.IN_UNMOUNT:
+            self._watcher.lose("a file system was unmounted")
 
 
 class _Observer(BaseObserver):
@@ -229,6 +314,20 @@ class _Observer(BaseObserver):
         self._descriptor = descriptor
         descriptor.start()
         super().__init__(InotifyEmitter, inotify_fd=descriptor)
+
+    def is_whole(self) -> bool:
+        """Whether all threads are at work."""
+        threads = [self, self._descriptor, *self.emitters]
+        return len(threads) > 2 and all(thread.is_alive() for thread in threads)
+
+    def watch(self, path: str) -> None:
+        """Watch a directory, given by its absolute path, and what it holds; refusals are told."""
+        for emitter in self.emitters:
+            group: InotifyWatchGroup | None = getattr(emitter, "_inotify", None)
+            if group is not None:
+                with group._lock:  # noqa: SLF001 - watchdog offers no way to widen a watch
+                    if group.is_active:
+                        group._add_all_callbacks(os.fsencode(path))  # noqa: SLF001
 
     def close(self) -> None:
         """Stop all threads, also when they never got to run."""

@@ -7,11 +7,12 @@ import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Fatal, Stale
 from vaultsync.core.model import MARKER, Entry, Kind, Seen, Unseen
-from vaultsync.core.names import remote_problem
+from vaultsync.core.names import conflict_name, remote_problem
 from vaultsync.remote import metadata
 from vaultsync.remote.client import ABSENT, Condition, Head
 from vaultsync.remote.copying import Copier, Copy
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 WHOLE = 1 << 20
 """Content up to this many bytes is read with the request that opens it."""
+_COMMON = "vault"
+"""Stands for the device in the name of a copy that any device may make."""
+_EPOCH = "1970-01-01T00:00:00+00:00"
 _NOTHING = hashlib.sha256(b"")
 _NOTHING_ETAG = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
@@ -145,6 +149,10 @@ class Bucket:
                 raise
             raise Missing(f"'{path}' is not there.") from None
 
+    def snapshot(self, path: str, entry: Entry) -> Download:  # noqa: ARG002
+        """Versions of an object hold still by themselves."""
+        raise Fatal("Only of a local file a snapshot can be taken.")
+
     def stage(self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()) -> Upload:
         """Upload large content in parts, invisible until commit; keep small content for commit."""
         self._require_key(path)
@@ -240,8 +248,26 @@ class Bucket:
         return now
 
     def set_aside(self, path: str, expected: Entry) -> str:
-        """Never done here: a conflict copy is made where the person's version is."""
-        raise Fatal(f"'{path}' ({expected.kind}) cannot be set aside in the vault.")
+        """Copy a version to a conflict name, then delete it under its own.
+
+        Whoever does this to the same version chooses the same name, so that two devices at once,
+        or one that dies between the two steps, leave one copy.
+        """
+        self._require_permit()
+        with self.open(path, expected) as content:
+            digest = content.sha256()
+            when = datetime.fromisoformat(content.entry.stamp or _EPOCH)
+            copy = conflict_name(path, _COMMON, when, digest)
+            staged = self.stage(copy, content, f"part-{digest[:16]}", expected.ops[:7])
+            try:
+                self.commit(staged, None)
+            except Stale:
+                self.discard(staged.token)
+                there = self.look(copy)
+                if there is None or self.identify(copy, there, content).sha256 != digest:
+                    raise
+        self.delete(path, expected)
+        return copy
 
     def check(self) -> None:
         """List one key of the prefix; whatever is wrong with the vault shows in that."""

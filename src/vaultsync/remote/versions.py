@@ -134,13 +134,11 @@ class Versions:
 
 
 def last(versions: list[Version]) -> Version | None:
-    """The last version of a path that is deleted now; None when it is not.
+    """The last version of a path that is no deletion; None when nothing else is kept.
 
     Args:
         versions: All its versions, newest first.
     """
-    if not versions or not versions[0].deleted:
-        return None
     return next((version for version in versions if not version.deleted), None)
 
 

@@ -347,6 +347,10 @@ class Store:
         ).fetchone()
         return None if found is None else _load(found[0])
 
+    def renew_intents(self, since: float) -> None:
+        """Take all intents to have been made at a time: how old they are is not known any more."""
+        self._db.execute("UPDATE intent SET since = ?", (since,))
+
     def forget_intents(self, before: float) -> list[str]:
         """Drop intents older than a time (seconds since the epoch); returns their paths."""
         found = self._db.execute("DELETE FROM intent WHERE since < ? RETURNING path", (before,))

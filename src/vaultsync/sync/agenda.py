@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.model import IMPLIED, Verb
+from vaultsync.core.model import IMPLIED, UNMANAGED, Verb
 from vaultsync.core.plan import needs_children, plan
 
 if TYPE_CHECKING:
@@ -120,6 +120,17 @@ class Agenda:
             if self._store.row(other).local is not None:
                 return other
         return None
+
+    def clash(self, obstacle: str) -> Row | None:
+        """The vault's file whose name a folder bears, there or about to be there, or None.
+
+        Args:
+            obstacle: What `obstacle` found: one of the two, here.
+        """
+        row = self._store.row(obstacle.removesuffix("/"))
+        folder = self._store.row(row.path + "/")
+        coming = folder.local is not None and folder.local.tag != UNMANAGED
+        return row if row.remote is not None and (folder.remote is not None or coming) else None
 
     def folder_there(self, path: str) -> bool | None:
         """Whether the vault holds a folder where this file would go, and means to keep it.

@@ -22,6 +22,7 @@ from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
 from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
 from vaultsync.sync.recognition import Recognition
+from vaultsync.sync.restless import Restless
 from vaultsync.sync.schedule import Delays, Gate
 from vaultsync.sync.settings import Settings
 
@@ -48,6 +49,8 @@ EXAMINED = 10_000
 """Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
+LASTING = 9
+"""Tries, some minutes, after which a file and a folder of one name will not part by themselves."""
 
 
 class Engine:
@@ -90,6 +93,7 @@ class Engine:
             wake=self._flight.wake,
             busy=lambda path: path in self._flight.tasks,
         )
+        self._restless = Restless(clock.monotonic)
         self._root = Gate(clock)
         self._cloud = Gate(clock)
         self._unanswered: dict[str, Journalled] = {}
@@ -102,14 +106,21 @@ class Engine:
         self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
+        with store.transaction():
+            store.renew_intents(self._observer.lasting())
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
     # Asked from any thread
 
-    def mark(self, path: str) -> None:
-        """Something may have happened at or below a local path; the empty path: anywhere."""
-        self._observer.dirty.mark(path)
+    def mark(self, path: str, writing: bool = False) -> None:
+        """Something may have happened at or below a local path; the empty path: anywhere.
+
+        Args:
+            path: Without a trailing `/`.
+            writing: Whether somebody still has that file open and writes to it.
+        """
+        self._observer.dirty.mark(path, writing=writing)
 
     def request_sync(self) -> int:
         """Look at everything on both sides; returns a ticket that `served` reaches afterwards."""
@@ -234,12 +245,8 @@ class Engine:
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
         row = result.row
-        if task.stage is not Stage.COMMIT and row.remote is not None:
-            for op in row.intents:
-                base = self._store.intended(op, row.path) if op in row.remote.ops else None
-                if base is not None:
-                    row = recovered_push(row, op, base, row.remote)
-                    break
+        if task.stage is not Stage.COMMIT:
+            row = self._recognised(row)
         if task.stage is Stage.PREPARE and row.base is None:
             met = decide(row)
             if met is not None and met.verb is Verb.ADOPT:
@@ -255,6 +262,22 @@ class Engine:
         self.guards.recorded(task.path, event)
         if row.remote is not None:
             self._imply_above(row.path)
+
+    def _recognised(self, row: Row) -> Row:
+        """The row, with a write of ours of unknown outcome for its base if it was carried out.
+
+        Not with one that its base is built upon: base never goes back to what it was before.
+        """
+        remote, base = row.remote, row.base
+        if not row.intents or remote is None or (base and base.remote_tag == remote.tag):
+            return row
+        for op in remote.ops:
+            if base is not None and base.ops[:1] == (op,):
+                break
+            intended = self._store.intended(op, row.path) if op in row.intents else None
+            if intended is not None:
+                return recovered_push(row, op, intended, remote)
+        return row
 
     def _imply_above(self, path: str) -> None:
         """What is in the vault makes all directories above it exist there."""
@@ -283,8 +306,14 @@ class Engine:
         if result.kept is not None:
             log.warning("both versions of %s are kept, the one from here as %s", path, result.kept)
             self._observer.look_at(result.kept)
-        if action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
+        if action.verb is Verb.PART:
+            self._observer.poll_now()
+        elif action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
             self._observer.look_above(path)
+        elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
+            self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
+            if task.snapshot:
+                self._observer.dirty.mark(path)
         elif action.verb is Verb.DELETE_REMOTE:
             if above := names.parent(path):
                 self._agenda.changed.add(above)
@@ -325,6 +354,10 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
+        other = path[:-1] if path.endswith("/") else path + "/"
+        if other in self._delays:
+            self._delays.release(other)
+            self._agenda.changed.add(other)
         self.guards.noticed(path)
 
     def _end(self, task: Task, *, discard: bool) -> None:
@@ -341,6 +374,9 @@ class Engine:
             self._not_done(task)
             return
         error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
+        local, verb = task.row.local, None if task.action is None else task.action.verb
+        if isinstance(error, Stale) and verb is Verb.PUSH and local is not None:
+            error = self._restless.failed(path, local.tag, error, snapshot=task.snapshot)
         unknown = isinstance(error, Retry) and error.unknown_outcome
         if isinstance(error, Stale) and task.operation is not None:
             # A refusal may answer the second delivery of a request whose first one was carried out.
@@ -377,7 +413,7 @@ class Engine:
             # Remembered as long as it can still arrive.
             unknown = Journalled(path, task.op, action.verb, "", action.row.base)
             with self._store.transaction(durable=True):
-                self._store.intend(unknown, self._clock.now())
+                self._store.intend(unknown, self._observer.lasting())
         self._flight.end(task, discard=False)
         self._observer.committed(path)
         self._delays.hold(path, "retry", error, look=operation is None)
@@ -391,7 +427,7 @@ class Engine:
         with self._store.transaction(durable=True):
             self._store.finish(task.path)
             if operation is not None and operation.verb is Verb.PUSH:
-                self._store.intend(operation, self._clock.now())
+                self._store.intend(operation, self._observer.lasting())
         self._end(task, discard=False)
         self._flight.look(self._store.row(task.path))
 
@@ -424,6 +460,8 @@ class Engine:
 
     def _observe(self) -> None:
         now = self._clock.monotonic()
+        if self._observer.notice_jumps():
+            self._root.due = self._cloud.due = now
         if self._root.open or self._root.due <= now:
             try:
                 self._observer.turn_here()
@@ -493,10 +531,16 @@ class Engine:
             if action.verb in (Verb.ADOPT, Verb.FORGET):
                 noted.append(action)
             else:
-                self._flight.start(action, self._new_op())
+                self._flight.start(action, self._new_op(), snapshot=self._wants_snapshot(action))
         if noted:
             with self._store.transaction():
                 self._store.save(_noted(action) for action in noted)
+
+    def _wants_snapshot(self, action: Action) -> bool:
+        local = action.row.local
+        if action.verb is not Verb.PUSH or local is None or local.kind is not Kind.FILE:
+            return False
+        return self._restless.wants_snapshot(action.path, local.tag)
 
     def _waits_for_pass(self, action: Action) -> bool:
         """Whether a new file's old path may still be seen to be gone by a pass under way."""
@@ -529,21 +573,34 @@ class Engine:
         if action.verb is Verb.PUSH and not path.endswith("/"):
             kept = self._agenda.folder_there(path)
             if kept:
-                reason = "the vault has a folder of this name; the file is kept beside it"
-                aside = replace(action, verb=Verb.CONFLICT, reason=reason)
-                self._flight.start(aside, self._new_op())
+                self._flight.start(_beside_folder(action), self._new_op())
             elif kept is None:
                 unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
                 self._delays.hold(path, "pending", Stale(unknown))
             if kept is not False:
                 return False
+        wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
+        if wait:
+            why = self._restless.reason(path)
+            self._delays.hold(path, "pending", why, after=wait, look=True)
+            return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
             what = "A folder" if obstacle.endswith("/") else "A file"
             error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
             self._delays.hold(path, "pending" if passing else "blocked", error)
+            if self._delays.tries(path) > LASTING:
+                self._part(obstacle)
         return obstacle is None
+
+    def _part(self, obstacle: str) -> None:
+        """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
+        row = self._agenda.clash(obstacle)
+        if row is None or row.path in self._flight.tasks or row.path in self._unanswered:
+            return
+        reason = "the vault has a folder of this name; the file is kept beside it"
+        self._flight.start(Action(Verb.PART, row, reason), self._new_op())
 
     # Publishing
 
@@ -591,6 +648,15 @@ def _noted(action: Action) -> Row:
         return replace(row, base=None, local_gone=False)
     gone = row.local_gone and bool(row.intents)
     return replace(row, base=agreed(row), local_gone=gone)
+
+
+def _beside_folder(action: Action) -> Action:
+    """What becomes of a push to where the vault has a folder: a conflict, unless none changed."""
+    local, base = action.row.local, action.row.base
+    if local is not None and base is not None and local.sha256 is None:
+        return replace(action, verb=Verb.INSPECT, reason="it may only have been touched")
+    reason = "the vault has a folder of this name; the file is kept beside it"
+    return replace(action, verb=Verb.CONFLICT, reason=reason)
 
 
 def _unexpected(path: str, error: object) -> Blocked:

@@ -75,8 +75,14 @@ class Executor:
         self._local = local
         self._remote = remote
 
-    def prepare(self, action: Action, op: str) -> Prepared | Result:
+    def prepare(self, action: Action, op: str, *, snapshot: bool = False) -> Prepared | Result:
         """Do all that leaves no trace: read, hash, compare, transfer to a staging place.
+
+        Args:
+            action: What to do.
+            op: The operation id.
+            snapshot: Push the local file as it is at one moment from now on, not the very version
+                that was decided on: it never holds still.
 
         Returns:
             What to commit, or a Result when there turned out to be nothing to make visible.
@@ -96,7 +102,11 @@ class Executor:
             return self._borrow(action, action.source, op)
         source = self._local if action.verb is Verb.PUSH else self._remote
         entry = action.row.local if action.verb is Verb.PUSH else action.row.remote
-        content = source.open(action.path, _present(entry, action))
+        present = _present(entry, action)
+        if snapshot and action.verb is Verb.PUSH:
+            content = self._local.snapshot(action.path, present)
+        else:
+            content = source.open(action.path, present)
         try:
             stage = self._stage_push if action.verb is Verb.PUSH else self._stage_pull
             prepared = stage(action, op, content)
@@ -278,6 +288,9 @@ class Executor:
                 kept = self._local.set_aside(path, _present(row.local, action))
                 gone = replace(row, local=None, base=None, local_absence=Absence.CONFIRMED)
                 return Result(gone, kept)
+            case Verb.PART:
+                kept = self._remote.set_aside(path, _present(row.remote, action))
+                return Result(replace(row, remote=None, remote_absence=Absence.CONFIRMED), kept)
             case Verb.APPLY_LOCAL:
                 return self._take_metadata(row)
             case Verb.APPLY_REMOTE:

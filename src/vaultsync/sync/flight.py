@@ -54,6 +54,7 @@ class Task:
     action: Action | None = None
     prepared: Prepared | None = None
     operation: Journalled | None = None
+    snapshot: bool = False
 
     @property
     def size(self) -> int:
@@ -126,11 +127,12 @@ class Flight:
         except queue.Empty:
             return reports
 
-    def start(self, action: Action, op: str) -> None:
-        """Begin an action: its invisible part."""
+    def start(self, action: Action, op: str, *, snapshot: bool = False) -> None:
+        """Begin an action: its invisible part; a push maybe with a snapshot of the file."""
         task = Task(action.path, Stage.PREPARE, self._clock.now(), action.row, op, action)
+        task.snapshot = snapshot
         self.tasks[task.path] = task
-        self._run(task, lambda: self._executor.prepare(action, op))
+        self._run(task, lambda: self._executor.prepare(action, op, snapshot=snapshot))
 
     def commit(self, task: Task) -> None:
         """Make a prepared, journalled action visible."""

@@ -10,6 +10,7 @@ from vaultsync.core import names
 from vaultsync.core.errors import Blocked, Retry
 from vaultsync.core.lookalikes import Lookalikes
 from vaultsync.core.model import Absence, Row, Waiting
+from vaultsync.sync.clockwork import Clockwork
 from vaultsync.sync.schedule import Dirty
 from vaultsync.sync.sweep import Sweep, here
 
@@ -71,6 +72,8 @@ class Observer:
         self._there: Sweep | None = None
         self._since = {False: 0.0, True: 0.0}
         self._queue: deque[str] = deque()
+        self._clockwork = Clockwork(clock)
+        self._missed: set[str] = set()
         self._next_scan = self._next_poll = clock.monotonic()
         self._confirm_here: float | None = clock.monotonic()
         self._confirm_there = True
@@ -87,6 +90,18 @@ class Observer:
         self._next_scan = self._next_poll = self._clock.monotonic()
         return self._tickets
 
+    def lasting(self) -> float:
+        """The time to store with what must be kept for a while (see `Clockwork.lasting`)."""
+        return self._clockwork.lasting()
+
+    def notice_jumps(self) -> bool:
+        """Look at everything if time has jumped; whether it has."""
+        jump = self._clockwork.jumped()
+        if jump:
+            log.info("%s: both sides are looked at anew", jump)
+            self.request()
+        return bool(jump)
+
     def poll_now(self) -> None:
         """List the vault in the next turn."""
         self._next_poll = self._clock.monotonic()
@@ -100,6 +115,9 @@ class Observer:
         """We changed a path: passes that began before know nothing of it (rule R4)."""
         self._count += 1
         self._recent[path] = self._count
+        if path in self._missed:
+            self._missed.remove(path)
+            self.dirty.mark(path.rstrip("/"))
 
     def look_at(self, path: str) -> None:
         """Look at a local path (and below it) in the next turn."""
@@ -210,7 +228,7 @@ class Observer:
         if not at:
             self._begun[0] = self._tickets
             # An hour from its start at the latest; moved on again when it ends.
-            self._next_scan = self._clock.monotonic() + self._settings.rescan_seconds
+            self._next_scan = self._clock.monotonic() + self._settings.rescan_after()
         self._names = Lookalikes()
         met = None if at else self._names.show
         self._here = Sweep(self._local, self._store, self._count, remote=False, at=at, met=met)
@@ -235,7 +253,14 @@ class Observer:
         """Merge one slice into the store; None when the pass has come to its end."""
 
         def skip(path: str) -> bool:
-            return self._busy(path) or self._recent.get(path, 0) > sweep.began
+            busy, recent = self._busy(path), self._recent.get(path, 0) > sweep.began
+            if not sweep.remote:
+                # What was to be found out by this look has to be found out by a later one.
+                if busy:
+                    self._missed.add(path)
+                elif recent:
+                    self.dirty.mark(path.rstrip("/"))
+            return busy or recent
 
         changes = sweep.advance(skip, self._ignored)
         if changes:
@@ -282,7 +307,7 @@ class Observer:
                 now if self._begun[1] < self._tickets else now + self._settings.poll_seconds
             )
             self.observed += 1
-            for path in self._store.forget_intents(self._clock.now() - INTENT_LIFETIME):
+            for path in self._store.forget_intents(self.lasting() - INTENT_LIFETIME):
                 self._changed(path)
             self.polled_at = self._clock.now()
         elif not sweep.remote:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import threading
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core.model import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from vaultsync.core.errors import VaultsyncError
     from vaultsync.core.model import State
@@ -20,10 +23,18 @@ log = logging.getLogger(__name__)
 
 QUIET = 0.2
 """Seconds a path must have been quiet before it is looked at."""
+QUIET_WRITING = 1.0
+"""The same for a file that somebody has open and writes to."""
 LONGEST_QUIET = 2.0
 """Seconds after which a path that is never quiet is looked at all the same."""
-MANY = 1000
-"""Dirty paths above which one look at everything is cheaper than a look at each."""
+CROWD = 200
+"""Dirty paths in one directory above which one look at the directory is cheaper."""
+MANY = 2000
+"""Dirty paths in all above which one look at the directory common to all of them is."""
+QUIET_CROWD = 1.0
+"""Seconds a crowd must have been quiet: looking at it costs more than looking at one path."""
+LONGEST_CROWD = 10.0
+"""Seconds after which a crowd that is never quiet is looked at all the same."""
 
 FIRST_RETRY = 0.5
 """Seconds before the first retry of an item."""
@@ -36,38 +47,69 @@ def backoff(tries: int, *, last: float = LAST_RETRY) -> float:
     return min(FIRST_RETRY * float(1 << min(tries - 1, 20)), last)
 
 
+@dataclass(slots=True)
+class _Mark:
+    """When a dirty path is due.
+
+    Attributes:
+        due: Monotonic seconds.
+        latest: `due` is never moved beyond this, however restless the path is.
+        crowd: Whether it stands for many paths.
+    """
+
+    due: float
+    latest: float
+    crowd: bool = False
+
+
 class Dirty:
-    """Paths to look at, each once it is quiet. Marked from any thread, taken by the engine."""
+    """Paths to look at, each once it is quiet. Marked from any thread, taken by the engine.
+
+    A look at a path covers all that is below it, so a mark below another one adds nothing but a
+    little more patience, and many marks beside one another become one of their directory: however
+    many files change, at most `MANY` marks are held, and each path is covered by a later look.
+    """
 
     def __init__(self, now: Callable[[], float], wake: Callable[[], None]) -> None:
         self._now = now
         self._wake = wake
         self._lock = threading.Lock()
-        self._marks: dict[str, tuple[float, float]] = {}
+        self._marks: dict[str, _Mark] = {}
+        self._inside: Counter[str] = Counter()
+        self._told = math.inf
 
-    def mark(self, path: str) -> None:
-        """Mark a path (and all below it) as in need of a look; the empty path: everything."""
+    def mark(self, path: str, *, writing: bool = False) -> None:
+        """Mark a path (and all below it) as in need of a look; the empty path: everything.
+
+        Args:
+            path: Without a trailing `/`.
+            writing: Whether somebody still has the file open, so that more is to be expected.
+        """
         now = self._now()
         with self._lock:
-            first = not self._marks
-            since, _ = self._marks.get(path, (now, now))
-            self._marks[path] = (since, min(now + QUIET, since + LONGEST_QUIET))
-        if first:
+            covering = next((above for above in _upwards(path) if above in self._marks), None)
+            if covering is not None:
+                due = self._postpone(self._marks[covering], now, writing=writing)
+            else:
+                quiet = QUIET_WRITING if writing else QUIET
+                due = self._put(path, _Mark(now + quiet, now + LONGEST_QUIET))
+                self._gather(path, now)
+            sooner = due < self._told
+            self._told = min(due, self._told)
+        if sooner:
             self._wake()
 
     def take(self) -> list[str]:
         """Remove and return the paths that are due, none of them below another one."""
         now = self._now()
         with self._lock:
-            due = sorted(path for path, (_, at) in self._marks.items() if at <= now)
+            due = [path for path, mark in self._marks.items() if mark.due <= now]
             for path in due:
-                del self._marks[path]
-        if not due:
-            return []
-        if len(due) > MANY or due[0] == "":
-            return [""]
+                self._drop(path)
         taken: list[str] = []
         for path in sorted(due, key=lambda path: path + "/"):
+            if path == "":
+                return [""]
             if not taken or not (path + "/").startswith(taken[-1] + "/"):
                 taken.append(path)
         return taken
@@ -75,7 +117,70 @@ class Dirty:
     def next(self) -> float | None:
         """When the next path is due (monotonic seconds), or None."""
         with self._lock:
-            return min((at for _, at in self._marks.values()), default=None)
+            soonest = min((mark.due for mark in self._marks.values()), default=None)
+            self._told = math.inf if soonest is None else soonest
+            return soonest
+
+    def __len__(self) -> int:
+        """How many marks there are."""
+        return len(self._marks)
+
+    def _postpone(self, mark: _Mark, now: float, *, writing: bool) -> float:
+        quiet = QUIET_CROWD if mark.crowd else QUIET_WRITING if writing else QUIET
+        # A close after writing makes a file due sooner; what else is marked there is not hurried.
+        mark.due = min(now + quiet, mark.latest)
+        return mark.due
+
+    def _put(self, path: str, mark: _Mark) -> float:
+        self._marks[path] = mark
+        self._inside[_above(path)] += 1
+        return mark.due
+
+    def _drop(self, path: str) -> None:
+        del self._marks[path]
+        above = _above(path)
+        self._inside[above] -= 1
+        if not self._inside[above]:
+            del self._inside[above]
+
+    def _gather(self, path: str, now: float) -> None:
+        """Let one mark stand for many, if there are too many."""
+        above = _above(path)
+        if self._inside[above] > CROWD and path:
+            common = above
+        elif len(self._marks) > MANY:
+            common = _common(self._marks)
+        else:
+            return
+        below = [other for other in self._marks if not common or other.startswith(common + "/")]
+        latest = min(self._marks[other].latest for other in below)
+        for other in below:
+            self._drop(other)
+        self._put(
+            common,
+            _Mark(now + QUIET_CROWD, latest + LONGEST_CROWD - LONGEST_QUIET, crowd=True),
+        )
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """A path, the directories above it from the inside out, and the root."""
+    while path:
+        yield path
+        path = _above(path)
+    yield ""
+
+
+def _above(path: str) -> str:
+    """The directory that holds a path, without a trailing `/`; empty for the root."""
+    return path.rpartition("/")[0]
+
+
+def _common(paths: Iterable[str]) -> str:
+    """The innermost directory that holds all paths."""
+    segments = [_above(path).split("/") for path in paths]
+    low, high = min(segments), max(segments)
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
+    return "/".join(one for one, _ in same)
 
 
 @dataclass(frozen=True, slots=True)

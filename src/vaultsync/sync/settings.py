@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vaultsync.core.safety import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +17,11 @@ class Settings:
 
     Attributes:
         poll_seconds: Seconds between two listings of the vault.
-        rescan_seconds: Seconds between two scans of the whole local side.
+        rescan_seconds: Seconds between two scans of the whole local side, a tenth more or less.
         delete_quiet: Seconds that a local absence must last before it is believed.
         lanes: Actions that run at once.
         limits: How much may be deleted or changed at once without a person's word.
+        chance: Drawn from 0 to 1 to spread the scans of many devices over time.
     """
 
     poll_seconds: float = 30.0
@@ -24,3 +29,8 @@ class Settings:
     delete_quiet: float = 5.0
     lanes: int = 16
     limits: Limits = field(default_factory=Limits)
+    chance: Callable[[], float] = lambda: 0.5
+
+    def rescan_after(self) -> float:
+        """Seconds until the next scan of the whole local side."""
+        return self.rescan_seconds * (0.9 + 0.2 * self.chance())

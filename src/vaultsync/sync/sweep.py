@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core.model import Absence, Entry, Row, Seen, Unseen
+from vaultsync.core.model import Absence, Entry, Kind, Row, Seen, Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,8 @@ def there(row: Row, entry: Entry | None) -> Row:
         if old is None and absence is row.remote_absence:
             return row
         return replace(row, remote=None, remote_absence=absence)
+    if old is not None and old.kind is Kind.LINK and _is_listed(entry, old):
+        entry = replace(entry, kind=Kind.LINK)
     if old is not None and (old.tag, old.kind, old.size) == (entry.tag, entry.kind, entry.size):
         if entry.sha256 is None and not entry.ops:
             if entry.stamp in (None, old.stamp):
@@ -55,6 +57,11 @@ def there(row: Row, entry: Entry | None) -> Row:
     if base is not None and base.stamp is None and base.remote_tag == entry.tag:
         base = replace(base, stamp=entry.stamp)
     return replace(row, remote=entry, base=base, remote_absence=Absence.PRESENT)
+
+
+def _is_listed(entry: Entry, old: Entry) -> bool:
+    """Whether a listing shows the version that a look has found to be a link."""
+    return entry.sha256 is None and (entry.tag, entry.size) == (old.tag, old.size)
 
 
 def _absence(row: Row, old: Entry | None, absence: Absence) -> Absence:

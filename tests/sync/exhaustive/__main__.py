@@ -21,12 +21,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sync.exhaustive", description=__doc__)
     parser.add_argument("--paths", type=int, choices=STATES, default=2)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="only each n-th state")
     parser.add_argument("--show", type=int, default=10, help="how many broken states to print")
     given = parser.parse_args()
     logging.disable()  # each conflict copy is worth a warning, elsewhere
     began, judged, broken = time.monotonic(), 0, 0
     with ProcessPoolExecutor(given.processes) as pool:
-        states = STATES[given.paths]()
+        states = islice(STATES[given.paths](), 0, None, given.every)
         # A part at a time: the states are more than one would hold.
         while part := list(islice(states, 20 * CHUNK)):
             for nodes, found in zip(part, pool.map(judge, part, chunksize=CHUNK), strict=True):

@@ -21,7 +21,8 @@ def judge(nodes: Nodes) -> list[str]:
     """Carry a state to rest; how it ended otherwise than it must, as sentences."""
     world = World(nodes)
     try:
-        if not world.settle():
+        # Twice: what follows from the last change is seen by a look that began after it.
+        if not (world.settle() and world.settle()):
             return [f"does not come to rest: {world.engine.status} {world.engine.waiting}"]
         found = [*world.false_bases, *_verdicts(world)]
         before = world.sides()

@@ -87,6 +87,14 @@ class Cloud:
         """All objects by path; a directory's marker ends with `/`."""
         return {key[len(PREFIX) :]: self.objects[key].body for key in sorted(self.objects)}
 
+    def links(self) -> set[str]:
+        """Paths of objects that say they are symbolic links, with bytes that bear it out."""
+        found = set()
+        for key, stored in self.objects.items():
+            if stored.metadata.get("mode", "").startswith("012"):
+                found.add(key[len(PREFIX) :])
+        return found
+
     def deliver(self) -> None:
         """Let what is due arrive."""
         now = self.world.clock.time

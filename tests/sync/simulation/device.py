@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tests.sync.simulation.cloud import PREFIX, Client
 from tests.sync.simulation.database import BoundaryStore, Database
-from tests.sync.simulation.folder import MemoryFolder
+from tests.sync.simulation.folder import Folder, ignored
+from tests.sync.simulation.people import COMMON
 from vaultsync.remote.bucket import Bucket
 from vaultsync.sync.engine import Engine
 from vaultsync.sync.settings import Settings
@@ -57,10 +58,6 @@ class Device:
     def __init__(self, world: World, number: int) -> None:
         self.world = world
         self.name = f"dev{number}"
-        self.folder = MemoryFolder(
-            world.clock, device=self.name, fault=lambda name, path: self.between(f"{name} {path}")
-        )
-        self.folder.show = lambda path, data: world.show(self, path, data)
         self.database = Database(remember=world.scenario.power)
         self.engine: Engine | None = None
         self.tasks: list[Callable[[], None]] = []
@@ -70,6 +67,7 @@ class Device:
         self.attempts = 0
         self.crashes = 0
         self._ops = 0
+        self.folder = Folder(world, self)
 
     # Its life
 
@@ -78,18 +76,20 @@ class Device:
         self.tasks = []
         store = BoundaryStore(self.database, self.between, self._saved)
         self.client = Client(world.cloud, self.between, self.accident)
-        bucket = Bucket(self.client, PREFIX, self.name, _nothing)
+        disk = self.folder.start()
+        disk.clear_staging([operation.op for operation in store.journal()])
+        bucket = Bucket(self.client, PREFIX, self.name, ignored)
         bucket._uploader._pool.shutdown()
         bucket._uploader._pool = Inline()  # type: ignore[assignment]
         self.store = store
         self.engine = Engine(
             store,
-            self.folder,
+            disk,
             bucket,
             self,
             world.clock,
             self._new_op,
-            _nothing,
+            ignored,
             Settings(poll_seconds=POLL, rescan_seconds=RESCAN, delete_quiet=1.0, lanes=4),
         )
         world.note(self.name, "starts")
@@ -117,8 +117,21 @@ class Device:
             keep = world.chance.randrange(len(self.database.images))
             lost = f", {len(self.database.images) - 1 - keep} commits are lost"
             self.database.cut(keep)
+            lost += self._cut_power()
         self.down = world.clock.time + world.chance.choice((0.0, 0.0, 1.0, 60.0))
+        self.folder.kill()
         world.note(self.name, f"CRASH{lost}")
+
+    def _cut_power(self) -> str:
+        """The folder's disk loses what was not synced; what a person had not synced is excused."""
+        durable, gone = self.folder.cut_power()
+        for data in gone - (durable - COMMON):
+            self.world.book.wanted.pop(data, None)
+        return f", the power too, with {sorted(gone)}"
+
+    def again(self) -> NoReturn:
+        """What still runs of a former life ends as well."""
+        raise Crash(self)
 
     @property
     def writes(self) -> int:
@@ -194,7 +207,3 @@ def _words(row: Row) -> str:
     )
     marks = f"{' GONE' if row.local_gone else ''} {' '.join(row.intents)}"
     return f"{row.path}: [{here}] base [{agreed}] vault [{there}]{marks}"
-
-
-def _nothing(_path: str) -> bool:
-    return False

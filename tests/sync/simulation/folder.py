@@ -1,126 +1,316 @@
-"""A device's folder: the memory side of the tests, and the hands that work in it."""
+"""A device's folder: a disk in memory on which the real `Disk` works, and the hands of a person."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.fakes import MemorySide
+from tests.memfs.files import MemoryFiles
+from tests.memfs.hands import Hands
+from tests.memfs.tree import Tree
 from vaultsync.core import names
-from vaultsync.core.model import Entry, Seen, Unseen
+from vaultsync.local.disk import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from tests.memfs.inodes import Inode
+    from tests.sync.simulation.device import Device
+    from tests.sync.simulation.world import World
+
+HOME = "/home/folder"
+OUTSIDE = "/home/outside"
+SECRET = b"nobody's business"
+SKIP = ".skip"
+"""How names end that the person has told vaultsync to ignore."""
+_CHANGES = frozenset(
+    {
+        *("create", "append", "write", "move", "rename", "exchange", "link", "unlink"),
+        *("mkdir", "rmdir", "symlink", "chmod", "utime", "utime_link", "clone"),
+    }
+)
+_STEPS = _CHANGES | {"sync", "open", "read", "stat", "names", "enter"}
+_SELDOM = 8
+"""Of so many calls that only look, about half make a boundary."""
 
 
-class MemoryFolder(MemorySide):
-    """A folder in which people work at any moment, also during the side's own calls.
+@dataclass(frozen=True)
+class Version:
+    """What a person sees at a path."""
+
+    data: bytes
+    mode: int
+    link: bool
+
+
+class Folder:
+    """The file system of a device, over all its lives.
 
     Attributes:
-        show: Called with a path and the bytes that have just come to be there.
+        disk: The side of the present life.
+        changes: Calls that changed something, so far.
     """
 
-    show: Callable[[str, bytes], None]
+    def __init__(self, world: World, device: Device) -> None:
+        self._world = world
+        self._device = device
+        scenario = world.scenario
+        self._files = MemoryFiles(
+            Tree(
+                lambda: int(world.clock.time * 1e9),
+                ordered=scenario.ordered,
+                safe=not scenario.power,
+            )
+        )
+        self._take(self._files)
+        beyond = Hands(self._tree, OUTSIDE)
+        beyond.write("secret", SECRET)
+        beyond.mkdir("d")
+        beyond.write("d/a", SECRET)
+        self._beyond = {beyond.home, *(inode for _, inode in beyond.walk())}
+        self.changes = 0
+        self._quick = 0
+        self.disk = self._disk(None)
+        self._marker = self.disk.bind()
+        self.write_back()
+        self._tree.changed = self._changed
 
-    def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
-        """A walk that is overtaken by what happens behind and before it."""
-        self.fault("entries", at)
-        last = after
-        while True:
-            shown = self.tree()
-            later = [
-                path
-                for path in shown
-                if path > last
-                and (not at or path in (at, at + "/") or path.startswith(at + "/"))
-                and not names.is_control(path)
-            ]
-            if not later:
-                return
-            last = min(later)
-            entry = self._directory(last) if last.endswith("/") else self._file(last)
-            if entry is not None:
-                yield Seen(last, entry)
-            self.fault("entries after", last)
+    # Lives
 
-    def identify(self, path: str, entry: Entry, like: object = None) -> Entry:
-        found = super().identify(path, entry)
-        self.fault("identified", path)
-        self._expect(path, entry)
-        return found
+    def start(self) -> Disk:
+        """A process begins."""
+        life = self._device.crashes
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
-        self.mutations.append(("apply", path))
-        return super().apply(path, expected, mtime_ns, mode)
+        def before(operation: str, inode: Inode, name: str) -> None:
+            if life != self._device.crashes:
+                self._device.again()
+            self._before(operation, inode, name)
 
-    def delete(self, path: str, expected: Entry) -> None:
-        """A directory that stands where the file was, or the reverse, is none of our business."""
-        if not path.endswith("/") and path not in self.files:
-            self.fault("delete", path)
-            return
-        super().delete(path, expected)
+        self._files = MemoryFiles(self._tree)
+        self._files.before = before
+        self.disk = self._disk(self._marker)
+        return self.disk
 
-    def _put(self, path: str, data: bytes, mtime: int, mode: int, ops: tuple[str, ...]) -> None:
-        super()._put(path, data, mtime, mode, ops)
-        self.show(path, data)
+    @property
+    def is_locked(self) -> bool:
+        """Whether the disk's other tasks would have to wait for the one that is under way."""
+        return self.disk._trash.making.locked()
 
-    def set_aside(self, path: str, expected: Entry) -> str:
-        kept = super().set_aside(path, expected)
-        self.show(kept, self.files[kept].data)
-        self.fault("after set_aside", path)
-        return kept
+    def kill(self) -> None:
+        """The process ends; the disk has all that it did."""
+        self._files.kill()
 
-    # What people do, and see
+    def cut_power(self) -> tuple[set[bytes], set[bytes]]:
+        """The machine ends; returns contents that were durable, and that are there no more."""
+        durable, before = self._durable(), self._everything()
+        shown = self.files
+        self._files.kill()
+        self._take(self._files.crash(self._world.chance))
+        # What the cut left of a person's file is the person's, wherever it lies.
+        self._world.book.known |= {
+            (inode.is_link, inode.data) for _, inode in self._hands.walk() if inode.foreign
+        }
+        for path, version in sorted(self.files.items()):
+            if version != shown.get(path):
+                self._world.show(self._device, path, version.link, version.data)
+        self._world.book.uncertain |= {
+            path
+            for path in shown.keys() | self.files.keys()
+            if shown.get(path) != self.files.get(path)
+        }
+        return durable, before - self._everything()
 
-    def bins(self) -> set[bytes]:
-        """Contents that can be had back from the trash."""
-        return set(self.trash)
+    def write_back(self) -> None:
+        """The kernel writes everything to the disk, as it does every half minute."""
+        for inode in self._tree.inodes():
+            self._tree.write_back(inode)
+        self._tree.journal.sync_all(self._tree.inodes())
+
+    def untouched_outside(self) -> bool:
+        """Whether what lies outside the folder is what was put there."""
+        beyond = Hands(self._tree, OUTSIDE)
+        there = {path: inode.data for path, inode in beyond.walk()}
+        return there == {"secret": SECRET, "d": b"", "d/a": SECRET}
+
+    # What people see
+
+    @property
+    def files(self) -> dict[str, Version]:
+        """Files and links that are not ignored."""
+        return {
+            path: Version(inode.data, inode.mode & 0o777, inode.is_link)
+            for path, inode in self._visible()
+            if not inode.is_directory and not ignored(path)
+        }
+
+    def tree(self) -> dict[str, bytes]:
+        """The same, and directories, whose paths end with `/`."""
+        return {
+            path + "/" * inode.is_directory: b"" if inode.is_directory else inode.data
+            for path, inode in self._visible()
+            if not ignored(path)
+        }
+
+    def kept(self) -> set[bytes]:
+        """Contents that are there or can be had back from the trash."""
+        staging = f"{names.CONTROL}/staging"
+        return {
+            inode.data
+            for path, inode in self._hands.walk()
+            if not inode.is_directory and not path.startswith(staging)
+        }
 
     def is_directory(self, path: str) -> bool:
-        return path + "/" in self._all_directories()
+        found = self._hands.find(path) if self._is_plain(path) else None
+        return found is not None and found.is_directory
+
+    def is_empty(self, path: str) -> bool:
+        return not self._hands.at(path).entries
 
     def is_free(self, path: str) -> bool:
         """Whether a new file can be put at a path."""
-        above = names.parents(path)
-        return not self.is_directory(path) and not any(up[:-1] in self.files for up in above)
+        return self._is_plain(path) and not self.is_directory(path)
 
-    def save(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        self._put(path, data, int(self.clock.time * 1e9), mode, ())
+    # What people do
 
-    def touch(self, path: str, mode: int | None = None) -> None:
-        """Another mtime, or another mode."""
-        old = self.files[path]
-        self.save(path, old.data, old.mode if mode is None else mode)
+    def save(self, path: str, data: bytes, mode: int, style: str) -> None:
+        hands = self._hands
+        hands.mkdirs(path.rpartition("/")[0])
+        old = hands.find(path)
+        if style == "rename" or (old is not None and old.is_link):
+            hands.save_atomically(path, data, mode)
+        elif style == "store" and old is not None and len(old.data) == len(data):
+            hands.store(path, data)
+        else:
+            hands.write(path, data, mode)
+
+    def symlink(self, path: str, target: bytes) -> None:
+        self._hands.mkdirs(path.rpartition("/")[0])
+        if self._hands.find(path) is not None:
+            self._hands.remove(path)
+        self._hands.symlink(path, target)
+
+    def ignore(self, path: str, data: bytes) -> None:
+        """Write a file that is to be left alone."""
+        self._hands.mkdirs(path.rpartition("/")[0])
+        self._hands.write(path, data)
+
+    def touch(self, path: str) -> None:
+        inode = self._hands.at(path)
+        self._tree.utime(inode, self._tree.now())
+
+    def chmod(self, path: str, mode: int) -> None:
+        self._hands.chmod(path, mode)
 
     def drop(self, path: str) -> None:
-        del self.files[path]
+        self._hands.remove(path)
 
     def rename(self, old: str, new: str) -> None:
-        """Move a file or, with all that is below, a directory (without their final `/`)."""
-        if old in self.files:
-            version = self.files.pop(old)
-            self._count += 1
-            self.files[new] = replace(version, tag=str(self._count))
-            self.show(new, version.data)
-        else:
-            for path in sorted(self.files):
-                if path.startswith(old + "/"):
-                    target = new + path[len(old) :]
-                    self.files[target] = self.files.pop(path)
-                    self.show(target, self.files[target].data)
-            for path in sorted(self.directories):
-                if path.startswith(old + "/"):
-                    self.directories.remove(path)
-                    self.directories.add(new + path[len(old) :])
-        self.directories.update(names.parents(new))
+        """Move a file, or a directory with all that is in it."""
+        self._hands.mkdirs(new.rpartition("/")[0])
+        self._hands.rename(old, new)
 
     def make_folder(self, path: str) -> None:
-        self.make(path + "/")
+        if self._hands.find(path) is None:
+            self._hands.mkdirs(path)
 
     def remove_folder(self, path: str) -> None:
-        """Remove an empty directory."""
-        self.directories.discard(path + "/")
+        """With all that is in it."""
+        self._hands.remove_tree(path)
+
+    # Inside
+
+    def _take(self, files: MemoryFiles) -> None:
+        self._files = files
+        self._tree = files.tree
+        self._hands = Hands(self._tree, HOME)
+        beyond = Hands(self._tree, OUTSIDE)
+        self._beyond = {beyond.home, *(inode for _, inode in beyond.walk())}
+
+    def _disk(self, marker: str | None) -> Disk:
+        return Disk(Path(HOME), self._device.name, self._world.clock, ignored, marker, self._files)
+
+    def _visible(self) -> Iterator[tuple[str, Inode]]:
+        for path, inode in self._hands.walk():
+            if not names.is_control(path):
+                yield path, inode
+
+    def _everything(self) -> set[bytes]:
+        """Contents that are anywhere in the folder."""
+        return {inode.data for _, inode in self._hands.walk() if not inode.is_directory}
+
+    def _durable(self) -> set[bytes]:
+        """Contents that would be there whatever the power cut took."""
+        found, left = set(), [self._tree.root]
+        while left:
+            inode = left.pop()
+            left += inode.kept_entries.values()
+            if not inode.is_directory and not inode.dirty:
+                found.add(inode.data)
+        return found
+
+    def _is_plain(self, path: str) -> bool:
+        """Whether only directories, or nothing, lie above a path."""
+        for above in names.parents(path):
+            found = self._hands.find(above[:-1])
+            if found is None:
+                return True
+            if not found.is_directory:
+                return False
+        return True
+
+    def _before(self, operation: str, inode: Inode, name: str) -> None:
+        """The disk is about to do something."""
+        world = self._world
+        if inode in self._beyond:
+            world.verdicts.broken("outside", f"{self._device.name}: {operation} {name}")
+        if operation not in _STEPS:
+            return
+        change = operation in _CHANGES
+        if name.endswith(SKIP) and (change or operation in ("open", "read")):
+            world.verdicts.broken("ignored", f"{self._device.name}: {operation} {name}")
+        self.changes += change
+        if not change and operation != "sync":
+            self._quick -= 1
+            if self._quick > 0 or world.quiet:
+                return
+            self._quick = world.chance.randrange(1, _SELDOM)
+        if not world.quiet:
+            self._device.between(f"{operation} {name}")
+
+    def _changed(self, directory: Inode, name: str) -> None:
+        """A name leads to something else now."""
+        inode = directory.entries.get(name)
+        path = self._path(directory, name)
+        if inode is None or path is None:
+            return
+        below = [(path, inode)]
+        if inode.is_directory:
+            below = list(self._hands.walk(path))
+        for at, found in below:
+            if not found.is_directory and not ignored(at):
+                self._world.show(self._device, at, found.is_link, found.data)
+
+    def _path(self, directory: Inode, name: str) -> str | None:
+        """A path below the folder; None for what nobody sees."""
+        segments, here = [name], directory
+        while here is not self._hands.home:
+            above = here.above
+            if above is None:
+                return None
+            found = [segment for segment, inode in above.entries.items() if inode is here]
+            if not found:
+                return None
+            segments.append(found[0])
+            here = above
+        path = "/".join(reversed(segments))
+        return None if names.is_control(path) else path
+
+
+def ignored(path: str) -> bool:
+    return any(segment.endswith(SKIP) for segment in path.split("/"))
 
 
 def digest(data: bytes) -> str:

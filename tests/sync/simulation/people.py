@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.sync.simulation.cloud import PREFIX
+from tests.sync.simulation.folder import SKIP
 from vaultsync.core import names
 
 if TYPE_CHECKING:
     from tests.sync.simulation.device import Device
-    from tests.sync.simulation.folder import MemoryFolder
+    from tests.sync.simulation.folder import Folder, Version
     from tests.sync.simulation.world import World
 
 NAMES = ("a", "b", "c", "d/a", "d/b", "e/f/g", "e/h")
 CLASHING = ("a/x", "d", "e/f", "b/y/z")
+COMMON = frozenset({b"", b"the same", b"a", b"../outside/secret", b"/nowhere"})
+"""Contents that are saved again and again, so that nobody can tell which of them was lost."""
+STYLES = ("write", "write", "rename", "store")
+"""How programs save: over the old bytes, by a new file renamed over it, or through a mapping."""
 FOLDERS = ("d", "e", "e/f", "h", "h/i")
 
 
@@ -41,6 +46,8 @@ class Book:
 
     Attributes:
         wanted: Versions that somebody saved and nobody overwrote or removed by hand.
+        known: Contents that somebody wrote, with whether each is a link's.
+        uncertain: Paths that a power cut changed, so that nobody can say what is wanted there.
         intended: Per path, what its (only) person wants there; for scenarios that keep people
             apart.
     """
@@ -50,9 +57,14 @@ class Book:
         self.wanted: Counter[bytes] = Counter()
         self.intended: dict[str, bytes] = {}
         self.executable: dict[str, bool] = {}
+        self.known: set[tuple[bool, bytes]] = {(False, b"")}
+        self.uncertain: set[str] = set()
         self._seen: set[tuple[str, bytes]] = set()
 
-    def saved(self, who: str, path: str, data: bytes, mode: int = 0o644) -> None:
+    def saved(
+        self, who: str, path: str, data: bytes, mode: int = 0o644, *, link: bool = False
+    ) -> None:
+        self.known.add((link, data))
         fresh = (path, data) not in self._seen
         self._seen.add((path, data))
         self.deeds.append(Deed(who, path, data, fresh))
@@ -89,6 +101,12 @@ class Person:
             deeds += [self.make_folder, self.remove_folder, self.move_folder, self.remove_tree]
         if self.world.scenario.kinds:
             deeds += [self.become]
+        if self.world.scenario.links:
+            deeds += [self.symlink, self.symlink]
+            if self.world.scenario.kinds and self.world.scenario.folders:
+                deeds += [self.swap_parent]
+        if self.world.scenario.skips:
+            deeds += [self.ignore]
         chance.choice(deeds)()
 
     # Deeds
@@ -100,10 +118,39 @@ class Person:
             self._save(path, self._bytes())
 
     def edit(self) -> None:
-        """New bytes for a file that is there, often as many as before."""
-        path = self._any()
+        """New bytes for a file that is there, often as many as before, or more at its end."""
+        path = self._any_file()
         if path:
-            self._save(path, self._bytes(len(self.folder.files[path].data)))
+            data = self.folder.files[path].data
+            if self.world.chance.random() < 0.2:
+                self._save(path, data[:40] + self._bytes())
+            else:
+                self._save(path, self._bytes(len(data)))
+
+    def symlink(self) -> None:
+        """A link to something here, elsewhere, or nowhere."""
+        path, chance = self.world.chance.choice(self.names), self.world.chance
+        if self.folder.is_free(path):
+            target = chance.choice((b"a", b"../outside/secret", b"/nowhere", self._bytes(4)))
+            self._link(path, target or b"a")
+
+    def swap_parent(self) -> None:
+        """A directory is moved away, and a link to it or to elsewhere takes its place."""
+        path = self.world.chance.choice(self.folders)
+        aside = f"{self.own}aside.d"
+        if self.folder.is_directory(path) and not self.folder.is_directory(aside):
+            if not self.folder.is_free(aside) or aside in self.folder.files:
+                return
+            self._move_folder(path, aside)
+            target = self.world.chance.choice((aside, "/home/outside", "/home/outside/d"))
+            self._link(path, ("../" * path.count("/") + target).encode())
+
+    def ignore(self) -> None:
+        """A file that vaultsync is told to leave alone."""
+        path = self.world.chance.choice(self.names)
+        if self.folder.is_free(path):
+            self.note(f"keeps {path}{SKIP}")
+            self.folder.ignore(path + SKIP, self._bytes())
 
     def remove(self) -> None:
         path = self._any()
@@ -112,18 +159,18 @@ class Person:
             self.device.mark(path)
 
     def touch(self) -> None:
-        path = self._any()
+        path = self._any_file()
         if path:
             self.note(f"touches {path}")
             self.folder.touch(path)
             self.device.mark(path)
 
     def chmod(self) -> None:
-        path = self._any()
+        path = self._any_file()
         if path:
             mode = self.world.chance.choice((0o644, 0o755))
             self.note(f"chmod {mode:o} {path}")
-            self.folder.touch(path, mode)
+            self.folder.chmod(path, mode)
             self.book.executable[path] = bool(mode & 0o100)
             self.device.mark(path)
 
@@ -161,7 +208,7 @@ class Person:
     def remove_folder(self) -> None:
         """One that is empty."""
         path = self.world.chance.choice(self.folders)
-        if self.folder.is_directory(path) and not self._below(path):
+        if self.folder.is_directory(path) and self.folder.is_empty(path):
             self.note(f"removes {path}/")
             self.folder.remove_folder(path)
             self.device.mark(path)
@@ -179,16 +226,7 @@ class Person:
             return
         if not self.folder.is_free(new) or new in self.folder.files:
             return
-        self.note(f"moves {old}/ to {new}/")
-        moved = [path for path in sorted(self.folder.files) if path.startswith(old + "/")]
-        for path in moved:
-            self.book.taken(self.device.name, path, self.folder.files[path].data)
-        self.folder.rename(old, new)
-        for path in moved:
-            target = new + path[len(old) :]
-            version = self.folder.files[target]
-            self.book.saved(self.device.name, target, version.data, version.mode)
-        self.device.mark(old, new)
+        self._move_folder(old, new)
 
     def become(self) -> None:
         """A file becomes a directory with a file in it, or a directory a file."""
@@ -207,7 +245,7 @@ class Person:
     # Inside
 
     @property
-    def folder(self) -> MemoryFolder:
+    def folder(self) -> Folder:
         return self.device.folder
 
     @property
@@ -238,31 +276,61 @@ class Person:
             if other.startswith(path + "/") and other != path + "/"
         ]
 
+    def _any_file(self) -> str:
+        found = self.folder.files
+        own = [path for path in sorted(found) if path.startswith(self.own)]
+        own = [path for path in own if not found[path].link]
+        return self.world.chance.choice(own) if own else ""
+
     def _save(self, path: str, data: bytes) -> None:
-        self.note(f"saves {path} {data!r}")
+        style = self.world.chance.choice(STYLES)
+        self.note(f"saves {path} {data!r} ({style})")
         old = self.folder.files.get(path)
         if old is not None:
             self.book.taken(self.device.name, path, old.data)
-        mode = 0o644 if old is None else old.mode
+        mode = 0o644 if old is None or old.link else old.mode
         self.book.saved(self.device.name, path, data, mode)
-        self.folder.save(path, data, mode)
+        self.folder.save(path, data, mode, style)
+        self.device.mark(path)
+
+    def _link(self, path: str, target: bytes) -> None:
+        self.note(f"links {path} to {target!r}")
+        old = self.folder.files.get(path)
+        if old is not None:
+            self.book.taken(self.device.name, path, old.data)
+        self.book.saved(self.device.name, path, target, 0o777, link=True)
+        self.folder.symlink(path, target)
         self.device.mark(path)
 
     def _remove(self, path: str) -> None:
-        data = self.folder.files[path].data
-        self.note(f"removes {path} {data!r}")
-        self.book.taken(self.device.name, path, data)
-        self.removed.append((path, data))
+        self._write_off(path, self.folder.files[path].data)
         self.folder.drop(path)
 
     def _remove_tree(self, path: str) -> None:
-        for other in sorted(self._below(path), reverse=True):
-            if other.endswith("/"):
-                self.folder.remove_folder(other[:-1])
-            else:
-                self._remove(other)
+        for other, version in sorted(self.folder.files.items()):
+            if other.startswith(path + "/"):
+                self._write_off(other, version.data)
         self.note(f"removes {path}/")
         self.folder.remove_folder(path)
+
+    def _write_off(self, path: str, data: bytes) -> None:
+        self.note(f"removes {path} {data!r}")
+        self.book.taken(self.device.name, path, data)
+        self.removed.append((path, data))
+
+    def _move_folder(self, old: str, new: str) -> None:
+        self.note(f"moves {old}/ to {new}/")
+        moved = {
+            path: version
+            for path, version in sorted(self.folder.files.items())
+            if path.startswith(old + "/")
+        }
+        for path, version in moved.items():
+            self.book.taken(self.device.name, path, version.data)
+        for path, version in moved.items():
+            self._saved(new + path[len(old) :], version)
+        self.folder.rename(old, new)
+        self.device.mark(old, new)
 
     def _move(self, old: str, new: str) -> None:
         self.note(f"moves {old} to {new}")
@@ -272,7 +340,11 @@ class Person:
         if covered is not None:
             self.book.taken(self.device.name, new, covered.data)
         self.folder.rename(old, new)
-        self.book.saved(self.device.name, new, version.data, version.mode)
+        self._saved(new, version)
+
+    def _saved(self, path: str, version: Version) -> None:
+        name, data = self.device.name, version.data
+        self.book.saved(name, path, data, version.mode, link=version.link)
 
 
 class Stranger:
@@ -293,12 +365,23 @@ class Stranger:
             return
         if not kinds and self._clashes(path):
             return
+        if world.cloud.objects and chance.random() < 0.15:
+            source = chance.choice(sorted(world.cloud.objects))
+            if not source.endswith("/"):
+                world.note("foreign", f"copies {source} to {path}")
+                self._put(path, world.cloud.objects[source].body)
+                return
         world.versions += 1
         data = f"{world.versions:x}F".encode().ljust(8, b".")
         world.note("foreign", f"puts {path} {data!r}")
-        world.book.deeds.append(Deed("foreign", path, data, True))
-        world.book.wanted[data] += 1
-        world.cloud.write(key, data, None, {}, {})
+        self._put(path, data)
+
+    def _put(self, path: str, data: bytes) -> None:
+        book = self.world.book
+        book.deeds.append(Deed("foreign", path, data, True))
+        book.wanted[data] += 1
+        book.known.add((False, data))
+        self.world.cloud.write(PREFIX + path, data, None, {}, {})
 
     def _clashes(self, path: str) -> bool:
         tree = self.world.cloud.tree()

@@ -23,6 +23,7 @@ class Scenario:
         crashes: Odds of a crash at each boundary of a call.
         races: Odds that something else happens at such a boundary.
         power: A crash may also take back what the database had not made durable.
+        ordered: Whether the folders' file systems keep the order of changes over a power cut.
         forget: A crash may also cost the whole database.
         offline: Odds, per step, that a device goes offline for a while.
         denies: The server says 403 where nothing is, as under a policy that grants listing by
@@ -30,6 +31,8 @@ class Scenario:
         checksums: The server keeps SHA-256 checksums.
         parts: Everything but the smallest content goes in parts.
         kinds: Files become directories and back.
+        links: People make symbolic links, also to elsewhere.
+        skips: People keep files that are ignored.
         folders: People make, remove and rename directories.
         twice: A request may be delivered twice, the answer to the second delivery being seen.
         deaf: Odds that the watcher misses a change.
@@ -47,12 +50,15 @@ class Scenario:
     crashes: float = 0.002
     races: float = 0.05
     power: bool = False
+    ordered: bool = False
     forget: bool = False
     offline: float = 0.01
     denies: bool = False
     checksums: bool = True
     parts: bool = False
     kinds: bool = False
+    links: bool = False
+    skips: bool = False
     folders: bool = True
     twice: bool = True
     deaf: float = 0.1
@@ -84,6 +90,9 @@ def draw(seed: int, changes: dict[str, Any]) -> Scenario:
         folders=chance.random() < 0.6,
         deaf=chance.choice((0.0, 0.1, 0.5)),
         edits=chance.choice((0.05, 0.15, 0.4)),
+        ordered=chance.random() < 0.5,
+        links=chance.random() < 0.3,
+        skips=chance.random() < 0.3,
     )
     chosen = replace(scenario, **changes)
     if chosen.parts and "checksums" not in changes:

@@ -46,6 +46,11 @@ class Verdicts:
         if self.world.scenario.apart:
             self.broken("conflict", f"{device.name}: {path}")
 
+    def whole(self, device: Device, path: str, link: bool, data: bytes) -> None:
+        """7. Nobody ever sees bytes that no one wrote."""
+        if (link, data) not in self.world.book.known:
+            self.broken("torn", f"{device.name} {path}: {'link to ' if link else ''}{data!r}")
+
     def saved(self, device: Device, row: Row) -> None:
         """6. A base was once true on both sides."""
         base = row.base
@@ -72,9 +77,10 @@ class Verdicts:
         if "clash" in self.leave:
             apart = {path for path in there if any(key.startswith(path + "/") for key in vault)}
         there = {path: data for path, data in there.items() if not _within(path, apart)}
+        there |= {path: b"-> " + there[path] for path in self.world.cloud.links() & there.keys()}
         for device in self.world.devices:
             files = {
-                path: version.data
+                path: b"-> " + version.data if version.link else version.data
                 for path, version in device.folder.files.items()
                 if not _within(path, apart)
             }
@@ -89,13 +95,19 @@ class Verdicts:
         self._untouched()
         self._executable()
         self._folders()
+        self._outside()
+
+    def _outside(self) -> None:
+        """6. Nothing outside the root is written."""
+        for device in self.world.devices:
+            if not device.folder.untouched_outside():
+                self.broken("outside", f"{device.name}: something was written there")
 
     def _lost(self) -> None:
         """1. No version that a person saved is lost."""
         kept = set(self.world.cloud.kept)
         for device in self.world.devices:
-            kept |= device.folder.bins()
-            kept |= {version.data for version in device.folder.files.values()}
+            kept |= device.folder.kept()
         wanted = {data for data, count in self.world.book.wanted.items() if count > 0}
         if wanted - kept:
             self.broken("lost", f"{sorted(wanted - kept)}")
@@ -106,8 +118,11 @@ class Verdicts:
             return
         vault = self.world.cloud.tree()
         there = {path: data for path, data in vault.items() if not path.endswith("/")}
-        if there != self.world.book.intended:
-            self.broken("wanted", _difference(there, self.world.book.intended))
+        wanted, doubtful = self.world.book.intended, self.world.book.uncertain
+        there = {path: data for path, data in there.items() if path not in doubtful}
+        wanted = {path: data for path, data in wanted.items() if path not in doubtful}
+        if there != wanted:
+            self.broken("wanted", _difference(there, wanted))
 
     def _untouched(self) -> None:
         """5. What nobody touched after it was saved is live."""
@@ -117,6 +132,8 @@ class Verdicts:
         deeds = self.world.book.deeds
         for index, deed in enumerate(deeds):
             if deed.data is None or not deed.fresh or not deed.data:
+                continue
+            if deed.path in self.world.book.uncertain:
                 continue
             if any(_touches(later, deed) for later in deeds[index + 1 :]):
                 continue
@@ -128,17 +145,23 @@ class Verdicts:
         if self.world.scenario.foreign:
             return
         first = self.world.devices[0]
+        theirs, book = first.folder.files, self.world.book
         for device in self.world.devices:
             for path, version in sorted(device.folder.files.items()):
+                there = theirs.get(path)
+                if version.link or (there is not None and there.link):
+                    continue
                 here = executable(version.mode)
-                there = first.folder.files.get(path)
                 if there is not None and here != executable(there.mode):
                     self.broken("mode", f"{device.name} and {first.name}: {path}")
-                if self.world.scenario.apart and here != self.world.book.executable.get(path):
+                sure = self.world.scenario.apart and path not in book.uncertain
+                if sure and here != book.executable.get(path):
                     self.broken("mode", f"{device.name}: {path} is not as wanted")
 
     def _folders(self) -> None:
-        """Empty directories are the same everywhere."""
+        """Empty directories are the same everywhere, but for those of ignored files."""
+        if self.world.scenario.skips:
+            return
         first = self.world.devices[0].folder.tree()
         for device in self.world.devices[1:]:
             here = device.folder.tree()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import secrets
 import traceback
+from collections import defaultdict
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ from vaultsync.remote import bucket, upload
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WRITE_BACK = 30.0
+"""Seconds after which the kernel has written to the disk what people did."""
 DEEPEST = 3
 """How many things may happen within one another."""
 
@@ -47,12 +51,10 @@ class World:
         self.book = Book()
         self.verdicts = Verdicts(self, leave)
         self.cloud = Cloud(self)
-        self.shown: dict[str, dict[str, set[str]]] = {}
+        self.shown: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
         self.conflicts: list[str] = []
         self.unexpected: list[str] = []
         self.devices = [Device(self, number) for number in range(scenario.devices)]
-        for device in self.devices:
-            self.shown[device.name] = {}
         self.people = [Person(self, device) for device in self.devices]
         self.stranger = Stranger(self)
         self._running: list[Device] = []
@@ -61,8 +63,9 @@ class World:
     def note(self, who: str, what: str) -> None:
         self.trace.append(f"{self.clock.time - self._begun:10.2f} {who:12} {what}")
 
-    def show(self, device: Device, path: str, data: bytes) -> None:
+    def show(self, device: Device, path: str, link: bool, data: bytes) -> None:
         """A path of a folder has these bytes now."""
+        self.verdicts.whole(device, path, link, data)
         self.shown[device.name].setdefault(path, set()).add(digest(data))
         if names.is_conflict(path) and path not in self.conflicts:
             self.conflicts.append(path)
@@ -98,7 +101,7 @@ class World:
             self.stranger.act()
         elif pick < 0.7:
             self.pass_time(chance.choice((0.5, 3.0, 30.0)))
-        elif pick < 0.85 and device.tasks:
+        elif pick < 0.85 and device.tasks and not device.folder.is_locked:
             self._running.append(device)
             try:
                 device.task()
@@ -124,6 +127,9 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.clock.time += seconds
         self.cloud.deliver()
+        if seconds >= WRITE_BACK:
+            for device in self.devices:
+                device.folder.write_back()
 
     # The two halves of a run
 
@@ -159,6 +165,7 @@ class World:
         self.note("world", "is quiet from here on")
         self.quiet = True
         for device in self.devices:
+            device.folder.write_back()
             if device.engine is not None:
                 device.engine.resume()
         while self.cloud.late:
@@ -222,9 +229,7 @@ class World:
 
     def _mutations(self) -> list[int]:
         return [self.cloud.writes] + [
-            count
-            for device in self.devices
-            for count in (device.writes, len(device.folder.mutations))
+            count for device in self.devices for count in (device.writes, device.folder.changes)
         ]
 
     def close(self) -> None:
@@ -262,10 +267,12 @@ def run(seed: int, leave: frozenset[str] = frozenset(), **changes: Any) -> Outco
         leave: Rules that are not judged.
         changes: Settings of the scenario that are given instead of drawn.
     """
-    world = World(draw(seed, changes), leave)
+    with _names_from(seed):
+        world = World(draw(seed, changes), leave)
     broken = detail = ""
     try:
-        with _listening(world), _small_parts() if world.scenario.parts else nullcontext():
+        small = _small_parts() if world.scenario.parts else nullcontext()
+        with _listening(world), _names_from(world.scenario.seed), small:
             world.restless()
             world.settle()
             world.verdicts.judge()
@@ -286,6 +293,21 @@ def _small_parts() -> Iterator[None]:
         yield
     finally:
         upload.PART, bucket.WHOLE = part, whole
+
+
+@contextmanager
+def _names_from(seed: int) -> Iterator[None]:
+    """Draw from a seed what the disk draws from the system."""
+    chance, drawn = random.Random(f"names {seed}"), secrets.token_hex
+
+    def token_hex(nbytes: int | None = None) -> str:
+        return chance.randbytes(nbytes or 16).hex()
+
+    secrets.token_hex = token_hex
+    try:
+        yield
+    finally:
+        secrets.token_hex = drawn
 
 
 class _Ear(logging.Handler):

@@ -1,0 +1,180 @@
+"""When the engine looks where: after jumps of time, after looks that came at a bad moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes import FakeClock, MemorySide
+from tests.sync.device import Device
+from vaultsync.core.model import Base, Kind, Verb
+from vaultsync.state.store import Journalled
+from vaultsync.sync.clockwork import NAP, STEP, Clockwork
+from vaultsync.sync.observe import INTENT_LIFETIME
+from vaultsync.sync.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    device = Device(MemorySide(FakeClock(), remote=True), tmp_path)
+    device.settle()
+    yield device
+    device.close()
+
+
+def pass_time(device: Device, seconds: float) -> None:
+    for _ in range(round(seconds / 0.1)):
+        while device.pool.run():
+            pass
+        device.engine.turn(0)
+        device.clock.time += 0.1
+
+
+def suspend(clock: FakeClock) -> None:
+    clock.suspended += 3 * NAP
+
+
+def advance(clock: FakeClock) -> None:
+    clock.wrong += 86_400
+
+
+def set_back(clock: FakeClock) -> None:
+    clock.wrong -= 86_400
+
+
+@pytest.mark.parametrize("jump", [suspend, advance, set_back])
+def test_after_a_jump_of_time_everything_is_looked_at(device: Device, jump: object) -> None:
+    assert callable(jump)
+    device.local.write("unnoticed", b"x")
+    pass_time(device, 5)
+    assert "unnoticed" not in device.vault.files
+    jump(device.clock)
+    pass_time(device, 5)
+    assert "unnoticed" in device.vault.files
+
+
+def test_a_clock_that_is_slewed_is_no_jump(device: Device) -> None:
+    device.local.write("unnoticed", b"x")
+    for _ in range(50):
+        device.clock.wrong += 0.2
+        pass_time(device, 0.3)
+    assert "unnoticed" not in device.vault.files
+
+
+def test_the_folder_is_scanned_every_hour(device: Device) -> None:
+    device.local.write("unnoticed", b"x")
+    device.clock.time += 3300
+    pass_time(device, 5)
+    assert "unnoticed" not in device.vault.files
+    device.clock.time += 300
+    pass_time(device, 5)
+    assert "unnoticed" in device.vault.files
+
+
+@pytest.mark.parametrize(("chance", "after"), [(0.0, 3240), (0.5, 3600), (1.0, 3960)])
+def test_scans_are_spread(chance: float, after: float) -> None:
+    assert Settings(chance=lambda: chance).rescan_after() == pytest.approx(after)
+
+
+class TestIntents:
+    """A request of unknown outcome is remembered for as long as it can still arrive."""
+
+    def intend(self, device: Device) -> None:
+        base = Base(Kind.FILE, 1, "ab", "", "tag")
+        operation = Journalled("a", "op", Verb.PUSH, "", base)
+        with device.store.transaction():
+            device.store.intend(operation, device.engine._observer.lasting())
+
+    def kept(self, device: Device) -> bool:
+        return device.store.intended("op", "a") is not None
+
+    @pytest.mark.parametrize("jump", [advance, set_back])
+    def test_setting_the_clock_makes_them_neither_older_nor_younger(
+        self, device: Device, jump: object
+    ) -> None:
+        assert callable(jump)
+        self.intend(device)
+        jump(device.clock)
+        pass_time(device, 5)
+        assert self.kept(device)
+        device.clock.time += INTENT_LIFETIME - 10
+        pass_time(device, 3)
+        assert self.kept(device)
+        device.clock.time += 10
+        pass_time(device, 3)
+        assert not self.kept(device)
+
+    def test_they_age_while_the_machine_is_suspended(self, device: Device) -> None:
+        self.intend(device)
+        device.clock.suspended += INTENT_LIFETIME
+        pass_time(device, 5)
+        assert not self.kept(device)
+
+    @pytest.mark.parametrize("wrong", [-86_400.0, 0.0, 86_400.0])
+    def test_after_a_restart_their_time_begins_anew(self, device: Device, wrong: float) -> None:
+        self.intend(device)
+        device.clock.time += INTENT_LIFETIME - 10
+        device.clock.wrong = wrong
+        device.crash()
+        device.clock.time += INTENT_LIFETIME - 10
+        pass_time(device, 5)
+        assert self.kept(device)
+        device.clock.time += 10
+        pass_time(device, 5)
+        assert not self.kept(device)
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_an_old_intent_does_not_turn_base_back(device: Device, known: int) -> None:
+    """It is kept for a while after it was found to be done; later versions are built upon it."""
+    for data in (b"one", b"two", b"three"):
+        device.local.write("a", data)
+        device.settle()
+    row = device.store.row("a")
+    assert row.base is not None
+    first = row.base.ops[-1]
+    base = Base(Kind.FILE, 3, "ab", "", "tag", ops=(first,))
+    with device.store.transaction():
+        device.store.intend(Journalled("a", first, Verb.PUSH, "", base), device.clock.now())
+    device.local.write("a", b"four")
+    if known:
+        device.vault.write("a", b"three")
+        device.vault.files["a"] = replace(device.vault.files["a"], ops=("else", *row.base.ops))
+    device.engine._flight.look(device.store.row("a"))
+    device.settle()
+    assert set(device.local.tree()) == {"a"}
+    assert device.vault.files["a"].data == b"four"
+
+
+def test_lasting_times_are_those_of_the_clock_at_the_start() -> None:
+    clock = FakeClock()
+    clockwork = Clockwork(clock)
+    assert clockwork.lasting() == clock.now()
+    clock.wrong += 10 * STEP
+    assert clockwork.jumped() == "the clock was set by +20 seconds"
+    assert clockwork.jumped() == ""
+    assert clockwork.lasting() == clock.now() - 10 * STEP
+
+
+def test_a_change_that_is_seen_while_the_file_is_in_flight_is_seen_again(device: Device) -> None:
+    """The look tells nothing about a path in flight; afterwards it has to be made up for."""
+    device.local.write("a", b"one")
+    device.engine.mark("a")
+
+    def change(name: str, path: str) -> None:
+        if (name, path) == ("after commit", "a") and device.vault.files["a"].data == b"one":
+            device.local.write("a", b"two")
+            device.engine.mark("a")
+            device.clock.time += 1
+            device.engine.turn(0)
+
+    device.vault.fault = change
+    pass_time(device, 10)
+    assert device.vault.files["a"].data == b"two"
+    assert device.engine.at_rest
