@@ -48,10 +48,11 @@ def campaign(plan: Plan, home: Path) -> bool:
     with World(plan, home) as world:
         threading.excepthook = partial(_told, world)
         world.play()
-        if not world.ledger.broken and world.settle():
+        rested = not world.ledger.broken and world.settle()
+        if rested:
             world.quiet()
         verdict = Verdict(world)
-        verdict.judge()
+        verdict.judge(rested=rested)
         report = written(world, verdict.totals(), (time.monotonic() - began) / 60)
     (home / "report.txt").write_text(report + "\n")
     (home / "timeline.txt").write_text(timeline(world) + "\n")
