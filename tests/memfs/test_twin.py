@@ -74,7 +74,7 @@ class Same(RuleBasedStateMachine):
         """The two results; None when both failed in the same way."""
         results: list[Any] = []
         codes: list[int | None] = []
-        sides: tuple[SystemFiles, MemoryFiles] = self.real, self.twin
+        sides: list[SystemFiles | MemoryFiles] = [self.real, self.twin]
         for index, files in enumerate(sides):
             try:
                 results.append(call(files, index))

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import safety
-from vaultsync.core.model import Deed, Held, Kind, Verb
+from vaultsync.core.model import Action, Deed, Held, Kind, Verb
 from vaultsync.core.safety import Guard, Limits, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vaultsync.core.model import Action, Event
+    from vaultsync.core.model import Event
     from vaultsync.core.ports import Clock
     from vaultsync.core.safety import Hold
     from vaultsync.state.store import Store
@@ -94,11 +94,7 @@ class Guards:
             self._judge(guard, least=1 if _is_link(action) else 0)
         if self._holds[guard] is None or self._rows.lives_on(path):
             return action
-        local = action.row.local
-        if guard is Guard.CHANGES and local is not None and local.sha256 is None:
-            reason = "so much was changed at once: is the content new?"
-            return replace(action, verb=Verb.INSPECT, reason=reason)
-        return None
+        return _inspection(action) if guard is Guard.CHANGES else None
 
     def noticed(self, path: str) -> None:
         """A path was seen to be different: what was counted counts no more."""
@@ -273,6 +269,18 @@ class Guards:
             count = sum(self._rows.pending(guard) for guard in DELETIONS)
             found.append(Held(Guard.VAULT, recognition.reason, count, recognition.since))
         self.held, self.conflicts = tuple(found), tuple(sorted(self._conflicts))
+
+
+def _inspection(action: Action) -> Action | None:
+    """Find out whether a change is one; None when that is known."""
+    local, base, remote = action.row.local, action.row.base, action.row.remote
+    if local is None or local.sha256 is not None or base is None or remote is None:
+        return None
+    if remote.tag == base.remote_tag and remote.sha256 is None:
+        # Nothing is to be fetched for this.
+        remote = replace(remote, sha256=base.sha256)
+    row = replace(action.row, remote=remote)
+    return Action(Verb.INSPECT, row, "so much was changed at once: is the content new?")
 
 
 def _is_link(action: Action) -> bool:

@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first one")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--leave", default="clash", help="rules not to judge, by commas")
+    parser.add_argument("--leave", default="untouched", help="rules not to judge, by commas")
     parser.add_argument("--trace", type=int, default=60, help="lines of a broken run's trace")
     parser.add_argument("--go-on", action="store_true", help="do not stop at the first broken run")
     return parser.parse_args()

@@ -103,8 +103,11 @@ class Folder:
         self._files.kill()
 
     def cut_power(self) -> tuple[set[bytes], set[bytes]]:
-        """The machine ends; returns contents that were durable, and that are there no more."""
-        durable, before = self._durable(), self._everything()
+        """The machine ends; returns contents that were durable, and that are there no more.
+
+        One that is left only in an editor's new file, before its rename, counts as neither.
+        """
+        durable, before = self._durable(), self._everything(skipped=False)
         shown = self.files
         self._files.kill()
         self._take(self._files.crash(self._world.chance))
@@ -120,7 +123,8 @@ class Folder:
             for path in shown.keys() | self.files.keys()
             if shown.get(path) != self.files.get(path)
         }
-        return durable, before - self._everything()
+        aside = self._everything(skipped=True) - self._everything(skipped=False)
+        return durable - aside, before - self._everything(skipped=False)
 
     def write_back(self) -> None:
         """The kernel writes everything to the disk, as it does every half minute."""
@@ -237,9 +241,13 @@ class Folder:
             if not names.is_control(path):
                 yield path, inode
 
-    def _everything(self) -> set[bytes]:
-        """Contents that are anywhere in the folder."""
-        return {inode.data for _, inode in self._hands.walk() if not inode.is_directory}
+    def _everything(self, *, skipped: bool) -> set[bytes]:
+        """Contents that are anywhere in the folder, or only where vaultsync may look."""
+        return {
+            inode.data
+            for path, inode in self._hands.walk()
+            if not inode.is_directory and (skipped or not ignored(path))
+        }
 
     def _durable(self) -> set[bytes]:
         """Contents that would be there whatever the power cut took."""
