@@ -380,6 +380,27 @@ class MemorySide:
         return Entry(Kind.DIR, 0, FULL if self._holds(path) else EMPTY)
 
 
+class MemoryLedger:
+    """A `remote.unfinished.UploadLedger` that outlives whoever writes into it."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, str] = {}
+
+    def remember(self, path: str, record: str, since: float) -> None:
+        assert since > 0
+        self.records[path] = record
+
+    def recall(self, path: str) -> str | None:
+        return self.records.get(path)
+
+    def forget(self, path: str, record: str) -> None:
+        if self.records.get(path) == record:
+            del self.records[path]
+
+    def all(self) -> list[tuple[str, str]]:
+        return sorted(self.records.items())
+
+
 class Faults:
     """Raises faults from a seed, at a rate, at the operations of a side."""
 

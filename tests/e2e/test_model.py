@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.conftest import Household
-from tests.s3model import ModelProcess
+from tests.s3model import Fault, ModelProcess, S3Model
 from tests.s3model.profile import join
+from vaultsync.remote.upload import PART
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,3 +60,34 @@ def test_two_daemons_sync_through_the_model(new_machine: Callable[..., Machine])
             each for each in model.control("GET", "record")["requests"] if each["status"] == 400
         ]
         assert refused
+
+
+def test_a_large_file_is_gone_on_with_after_a_kill(new_machine: Callable[..., Machine]) -> None:
+    data = b"".join(bytes([number]) * PART for number in range(6))
+    with S3Model() as model:
+        laptop = new_machine("laptop")
+        prefix = join(model.url, laptop.config_dir, laptop.folder, device=laptop.name)
+        model.faults.add(Fault("slow", "UploadPart", prefix + "large", skip=2, seconds=600))
+        laptop.up()
+        laptop.write("large.bin", data)
+        wait_for(lambda: any(len(each.parts) == 2 for each in [*model.vault.uploads.values()]))
+        laptop.crash()
+        model.faults.clear()
+        before = len(model.record.requests)
+        laptop.up()
+        wait_for(lambda: prefix + "large.bin" in model.vault.objects)
+        laptop.down()
+        sent = [
+            asked.bytes_in
+            for asked in model.record.requests[before:]
+            if asked.operation == "UploadPart" and asked.key == prefix + "large.bin"
+        ]
+        assert sent == [PART] * 4
+        assert b"".join(model.vault.objects[prefix + "large.bin"].body) == data
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.05)

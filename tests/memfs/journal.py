@@ -7,7 +7,9 @@ same names, inodes and directories. With `ordered`, as on ext4 and xfs, any sync
 changes of names durable, and a cut leaves the first so and so many.
 
 Content is durable once its file is synced. Of a file that changed since, a cut leaves the old
-content, the new one, a part of it, or zeros.
+content, the new one, a part of it, or zeros. Blocks that are on the disk already are written in
+place: of a file that was stored to through mmap, and has its old size and times, a cut leaves what
+was there.
 """
 
 from __future__ import annotations
@@ -146,6 +148,8 @@ def survivor(inode: Inode, chance: random.Random) -> State:
     kept = inode.kept
     if kept is not None and kept.data == now.data:
         return chance.choice((now, kept))
+    if kept is not None and len(kept.data) == size and kept.times == now.times:
+        return kept
     choices = [now, now._replace(data=b"\0" * size)]
     if size:
         choices.append(now._replace(data=inode.data[: chance.randrange(size)]))

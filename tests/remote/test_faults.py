@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.remote.making import PREFIX, Bytes, Making, put
 from vaultsync.core.errors import Blocked, Refused, Retry, SignIn, Stale, VaultsyncError
 from vaultsync.core.model import Entry, Kind
 from vaultsync.remote.boto import ATTEMPTS
-from vaultsync.remote.faults import Broken, Busy, Denied, Missing
+from vaultsync.remote.faults import Broken, Busy, Clash, Denied, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,11 @@ def put_new(side: Bucket) -> object:
 
 def overwrite(side: Bucket) -> object:
     return side.commit(side.stage("f", Bytes(b"other"), "o2"), THERE)
+
+
+def copy(side: Bucket) -> object:
+    version = replace(THERE, sha256="0" * 64, ops=("op-0",))
+    return side.commit(side.borrow("new", "f", version, THERE, "op-1"), None)
 
 
 def remove(side: Bucket) -> object:
@@ -66,6 +72,15 @@ ANSWERS = [
     (put_new, "PUT", 400, "InvalidToken", SignIn, None),
     (put_new, "PUT", 400, "EntityTooLarge", Blocked, None),
     (put_new, "PUT", 507, "XMinioStorageFull", Blocked, None),
+    (copy, "PUT", 412, "PreconditionFailed", Stale, None),
+    (copy, "PUT", 404, "NoSuchKey", Missing, None),
+    (copy, "PUT", 409, "ConditionalRequestConflict", Clash, True),
+    (copy, "PUT", 501, "NotImplemented", Blocked, None),
+    (copy, "PUT", 200, "", Broken, True),
+    (copy, "PUT", 200, "InternalError", Broken, True),
+    (copy, "PUT", 200, "SlowDown", Busy, False),
+    (copy, "PUT", 200, "AccessDenied", Blocked, None),
+    (copy, "PUT", 200, "NoSuchKey", Missing, None),
     (remove, "DELETE", 500, "InternalError", Retry, True),
     (remove, "DELETE", 409, "ConditionalRequestConflict", Retry, True),
     (read, "GET", 412, "PreconditionFailed", Stale, None),

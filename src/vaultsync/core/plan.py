@@ -314,8 +314,9 @@ def _directory_here_only(row: Row, local: Entry) -> Action | None:
 
 
 def _directory_there_only(row: Row, remote: Entry, remains: bool) -> Action | None:
-    if row.base is None:
+    if row.base is None and not row.intents:
         return Action(Verb.PULL, row, "new folder in the vault")
+    # One that we set out to make (R1) is ours, whatever became of the answer.
     if row.local_absence is not Absence.CONFIRMED or remains or remote.tag != MARKER:
         return None
     return Action(Verb.DELETE_REMOTE, row, "the folder was deleted here")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-import botocore.session
 from botocore import xform_name
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.handlers import add_expect_header
-from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from vaultsync.core.errors import Stale, VaultsyncError
 from vaultsync.remote import shapes
+from vaultsync.remote.botoclient import make
 from vaultsync.remote.client import Condition, Head, Page, Part, VersionPage, Written
 from vaultsync.remote.faults import LIST, VERSIONS, Broken, Busy, Expired, Missing, sort
 
@@ -71,7 +66,7 @@ class BotoTransport:
         self.bucket = bucket
         self._on_expired = on_expired
         self._pause = pause
-        self._client = _client(region, credentials, endpoint_url, connections, timeout)
+        self._client = make(region, credentials, endpoint_url, connections, timeout)
         self._lock = threading.Lock()
         self._renewal = threading.Lock()
         self._generation = 0
@@ -368,63 +363,6 @@ class BotoAnswer:
     ) -> None:
         """Release the connection."""
         self._body.close()
-
-
-class _Given:
-    """A credential resolver that has only the credentials it was given."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def load_credentials(self) -> Credentials:
-        return self._credentials
-
-
-@cache
-def _loader() -> Loader:
-    """The description of S3's operations, read once a process."""
-    return create_loader()
-
-
-def _client(
-    region: str, credentials: Credentials, endpoint_url: str, connections: int, timeout: float
-) -> Any:
-    nowhere = (None, None, os.devnull, None)
-    session = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": nowhere,
-            "credentials_file": nowhere,
-        }
-    )
-    # It would cost each upload a round trip before its first byte.
-    expect: Any = add_expect_header
-    session.unregister("before-call.s3", expect)
-    session.register_component("data_loader", _loader())
-    session.register_component("credential_provider", _Given(credentials))
-    endpoint = (
-        endpoint_url
-        or os.environ.get("AWS_ENDPOINT_URL_S3")
-        or os.environ.get("AWS_ENDPOINT_URL")
-        or None
-    )
-    return session.create_client(
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint,
-        config=Config(
-            signature_version="s3v4",
-            # A retry inside botocore would hide whether a write happened.
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            max_pool_connections=connections,
-            connect_timeout=10,
-            read_timeout=timeout,
-            tcp_keepalive=True,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path" if endpoint else "auto"},
-        ),
-    )
 
 
 def _harmless(fault: VaultsyncError) -> bool:

@@ -43,6 +43,7 @@ _ELSEWHERE = frozenset(
 _DENIED = frozenset(
     {"AccessDenied", "AllAccessDisabled", "AccountProblem", "SignatureDoesNotMatch", "403"}
 )
+_GONE = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchBucket"})
 _CONNECT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 
 
@@ -124,7 +125,7 @@ def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
     written = operation in _WRITES
     if code == "PreconditionFailed" or status == 412:
         return Stale(f"'{key}' is not what it was.")
-    if status == 404:
+    if status == 404 or code in _GONE:
         return _not_found(code, operation, key)
     if code in _EXPIRED:
         return Expired("The sign-in has ended.", "Run `vaultsync login`.")
@@ -135,7 +136,8 @@ def _answered(error: ClientError, operation: str, key: str) -> VaultsyncError:
         return Retry(f"'{key}' arrived damaged at the vault; it was not stored.")
     if status == 409:
         return Clash(f"Somebody else is writing '{key}'.", unknown_outcome=written)
-    if status >= 500 and status not in (501, 507):
+    # An error that came in the body after the status 200 has 500 here, whatever it is.
+    if status >= 500 and status not in (501, 507) and code not in _DENIED:
         return Broken(f"The vault has a fault ({code or status}).", unknown_outcome=written)
     return _refused(code or str(status), status, operation, key)
 

@@ -351,6 +351,10 @@ class Store:
         """Take all intents to have been made at a time: how old they are is not known any more."""
         self._db.execute("UPDATE intent SET since = ?", (since,))
 
+    def forget_intent(self, path: str) -> None:
+        """Drop what was intended for a path; none there is fine."""
+        self._db.execute("DELETE FROM intent WHERE path = ?", (path,))
+
     def forget_intents(self, before: float) -> list[str]:
         """Drop intents older than a time (seconds since the epoch); returns their paths."""
         found = self._db.execute("DELETE FROM intent WHERE since < ? RETURNING path", (before,))

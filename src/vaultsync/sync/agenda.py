@@ -132,11 +132,24 @@ class Agenda:
         coming = folder.local is not None and folder.local.tag != UNMANAGED
         return row if row.remote is not None and (folder.remote is not None or coming) else None
 
+    def leaving(self, path: str) -> str | None:
+        """The file that has to go from the vault before something can be pushed below its name.
+
+        Nobody is to see a file and a folder of one name because a file became a folder here.
+        """
+        for directory in [*names.parents(path), path]:
+            row = self._store.row(directory.removesuffix("/"))
+            if row.path == path or row.local is not None or row.base is None:
+                continue
+            if row.remote is not None and row.remote.tag == row.base.remote_tag:
+                return row.path
+        return None
+
     def folder_there(self, path: str) -> bool | None:
         """Whether the vault holds a folder where this file would go, and means to keep it.
 
         Returns:
-            None while that is not known: what is in it may yet have to be kept.
+            None while it has not gone yet, or it is not known whether something in it is to stay.
         """
         folder = path + "/"
         rows = [self._store.row(folder), *self._store.rows(path, after=folder)]
@@ -148,7 +161,7 @@ class Agenda:
         ]
         if Verb.PULL in there:
             return True
-        return False if all(verb is Verb.DELETE_REMOTE for verb in there) else None
+        return None if there else False
 
     def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
         """A plan in two passes: what makes or changes things, then what deletes.

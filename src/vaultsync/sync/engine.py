@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core import moves, names
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
-from vaultsync.core.model import IMPLIED, Absence, Action, Entry, Kind, State, Status, Verb, Waiting
+from vaultsync.core.model import (
+    FULL,
+    IMPLIED,
+    MARKER,
+    Absence,
+    Action,
+    Base,
+    Entry,
+    Kind,
+    State,
+    Status,
+    Verb,
+    Waiting,
+)
 from vaultsync.core.plan import agreed, decide
 from vaultsync.state.store import Damaged, Journalled
 from vaultsync.sync.agenda import Agenda, Changed
@@ -49,8 +62,9 @@ EXAMINED = 10_000
 """Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
-LASTING = 9
-"""Tries, some minutes, after which a file and a folder of one name will not part by themselves."""
+LASTING = 13
+"""Tries, some 25 minutes and so more than a request can be late, after which a file and a folder
+of one name will not part by themselves."""
 
 
 class Engine:
@@ -241,6 +255,10 @@ class Engine:
             self._store.save([replace(action.row, local_gone=True)])
         elif action.verb is Verb.CONFLICT:
             self._store.save([replace(action.row, base=None)])
+        elif action.verb is Verb.PUSH:
+            folder = Base(Kind.DIR, 0, "", "", MARKER)
+            made = Journalled(task.path, task.op, action.verb, "", folder)
+            self._store.intend(made, self._observer.lasting())
 
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
@@ -260,8 +278,10 @@ class Engine:
         if event is not None:
             self._store.events.record(event)
         self.guards.recorded(task.path, event)
+        if task.stage is Stage.COMMIT and task.path.endswith("/"):
+            self._store.forget_intent(task.path)
         if row.remote is not None:
-            self._imply_above(row.path)
+            self._imply_above(row)
 
     def _recognised(self, row: Row) -> Row:
         """The row, with a write of ours of unknown outcome for its base if it was carried out.
@@ -279,14 +299,24 @@ class Engine:
                 return recovered_push(row, op, intended, remote)
         return row
 
-    def _imply_above(self, path: str) -> None:
-        """What is in the vault makes all directories above it exist there."""
-        for directory in reversed(names.parents(path)):
-            row = self._store.row(directory)
-            if row.remote is not None:
+    def _imply_above(self, row: Row) -> None:
+        """What is in the vault makes all directories above it exist there.
+
+        What is on both sides makes them common: seen to be gone later, they were deleted.
+        """
+        common = row.base is not None and row.local is not None
+        for directory in reversed(names.parents(row.path)):
+            old = new = self._store.row(directory)
+            if new.remote is None:
+                implied = Entry(Kind.DIR, 0, IMPLIED)
+                new = replace(new, remote=implied, remote_absence=Absence.PRESENT)
+            if common and new.base is None:
+                here = new.local or Entry(Kind.DIR, 0, FULL)
+                new = replace(new, local=here, local_absence=Absence.PRESENT)
+                new = replace(new, base=agreed(new))
+            if new is old:
                 return
-            implied = Entry(Kind.DIR, 0, IMPLIED)
-            self._store.save([replace(row, remote=implied, remote_absence=Absence.PRESENT)])
+            self._store.save([new])
             self._observer.committed(directory)
             self._agenda.changed.add(directory)
 
@@ -585,15 +615,8 @@ class Engine:
             return False
         if action.verb is Verb.DELETE_REMOTE and self._awaits_marker(path):
             return False
-        if action.verb is Verb.PUSH and not path.endswith("/"):
-            kept = self._agenda.folder_there(path)
-            if kept:
-                self._flight.start(_beside_folder(action), self._new_op())
-            elif kept is None:
-                unknown = f"What becomes of the folder {path}/ in the vault is not known yet."
-                self._delays.hold(path, "pending", Stale(unknown))
-            if kept is not False:
-                return False
+        if action.verb is Verb.PUSH and not self._has_place(action):
+            return False
         wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
         if wait:
             why = self._restless.reason(path)
@@ -608,6 +631,20 @@ class Engine:
             if self._delays.tries(path) > LASTING:
                 self._part(obstacle)
         return obstacle is None
+
+    def _has_place(self, action: Action) -> bool:
+        """Whether nothing in the vault bears the name of a pushed file, or of a folder above it."""
+        path = action.path
+        leaving = self._agenda.leaving(path)
+        if leaving is None and not path.endswith("/"):
+            kept = self._agenda.folder_there(path)
+            if kept:
+                self._flight.start(_beside_folder(action), self._new_op())
+                return False
+            leaving = path + "/" if kept is None else None
+        if leaving is not None:
+            self._delays.hold(path, "pending", Stale(f"{leaving} has to go from the vault first."))
+        return leaving is None
 
     def _part(self, obstacle: str) -> None:
         """Set the file aside where the vault has a folder of the same name; the folder keeps it."""

@@ -177,6 +177,9 @@ class Executor:
             entry = self._remote.look(row.path)
             if entry is None or entry.tag != _present(row.remote, action).tag:
                 raise Stale(f"'{row.path}' is not as it was in the vault.")
+            if entry.kind is not held.kind:
+                # A listing cannot tell a link from a file that holds its target's name.
+                raise Stale(f"'{row.path}' is no copy of '{source.path}'.")
             entry = replace(entry, sha256=held.sha256)
             there = replace(_present(source.local, action), sha256=held.sha256)
             staged = self._local.borrow(row.path, source.path, there, entry, op)
@@ -343,8 +346,11 @@ def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
     """The row once a push of ours of unknown outcome was found in a remote version.
 
     When it is that version, both sides were equal at it; when it is an ancestor of that version,
-    somebody has built upon ours since: to us a plain change in the vault.
+    somebody has built upon ours since: to us a plain change in the vault. Where base knows of that
+    write already, it is that version or one that was built upon it, and stays.
     """
+    if row.base is not None and op in row.base.ops:
+        return replace(row, remote=entry, remote_absence=Absence.PRESENT)
     ours = bool(entry.ops) and entry.ops[0] == op
     tag = entry.tag if ours else ""
     base = replace(base, remote_tag=tag, version=entry.version if ours else None)

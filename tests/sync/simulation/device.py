@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tests.fakes import MemoryLedger
 from tests.sync.simulation.cloud import PREFIX, Client
 from tests.sync.simulation.database import BoundaryStore, Database
 from tests.sync.simulation.folder import Folder, ignored
@@ -59,6 +60,7 @@ class Device:
         self.world = world
         self.name = f"dev{number}"
         self.database = Database(remember=world.scenario.power)
+        self.uploads = MemoryLedger() if world.scenario.resumes else None
         self.engine: Engine | None = None
         self.tasks: list[Callable[[], None]] = []
         self.offline = 0.0
@@ -78,7 +80,7 @@ class Device:
         self.client = Client(world.cloud, self.between, self.accident)
         disk = self.folder.start()
         disk.clear_staging([operation.op for operation in store.journal()])
-        bucket = Bucket(self.client, PREFIX, self.name, ignored)
+        bucket = Bucket(self.client, PREFIX, self.name, ignored, ledger=self.uploads)
         bucket._uploader._pool.shutdown()
         bucket._uploader._pool = Inline()  # type: ignore[assignment]
         self.store = store

@@ -150,12 +150,20 @@ class Folder:
         }
 
     def tree(self) -> dict[str, bytes]:
-        """The same, and directories, whose paths end with `/`."""
-        return {
+        """The same, and directories, whose paths end with `/`.
+
+        Without those that hold nothing but ignored files: nobody else has to have them.
+        """
+        found = {
             path + "/" * inode.is_directory: b"" if inode.is_directory else inode.data
             for path, inode in self._visible()
-            if not ignored(path)
         }
+        shown = {path: data for path, data in found.items() if not ignored(path.rstrip("/"))}
+        for path in sorted(shown, reverse=True):
+            inside = {other for other in found if other != path and other.startswith(path)}
+            if path.endswith("/") and inside and not inside & shown.keys():
+                del shown[path]
+        return shown
 
     def kept(self) -> set[bytes]:
         """Contents that are there or can be had back from the trash."""

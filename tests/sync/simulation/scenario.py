@@ -30,6 +30,7 @@ class Scenario:
             prefix.
         checksums: The server keeps SHA-256 checksums.
         parts: Everything but the smallest content goes in parts.
+        resumes: Devices go on with unfinished uploads after a fault or a crash.
         kinds: Files become directories and back.
         links: People make symbolic links, also to elsewhere.
         skips: People keep files that are ignored.
@@ -56,6 +57,7 @@ class Scenario:
     denies: bool = False
     checksums: bool = True
     parts: bool = False
+    resumes: bool = False
     kinds: bool = False
     links: bool = False
     skips: bool = False
@@ -63,7 +65,7 @@ class Scenario:
     twice: bool = True
     deaf: float = 0.1
     edits: float = 0.2
-    settle: float = 900.0
+    settle: float = 3600.0
 
 
 def draw(seed: int, changes: dict[str, Any]) -> Scenario:
