@@ -225,3 +225,18 @@ def test_a_log_that_never_pauses(
     finally:
         ending.set()
         writer.join()
+
+
+def test_a_file_that_was_moved_meanwhile_is_not_what_was_there(
+    folder: DiskWorld, hooked: Hooked
+) -> None:
+    (folder.root / "f").write_bytes(b"x" * 50)
+    entry = seen(folder)
+
+    def move_and_write() -> None:
+        (folder.root / "f").rename(folder.root / "g")
+        (folder.root / "g").write_bytes(b"y" * 70)
+
+    hooked.before("create", move_and_write)
+    with pytest.raises(Stale):
+        folder.side.snapshot("f", entry)

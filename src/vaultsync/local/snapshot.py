@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Stale
 from vaultsync.local.content import CHUNK, FileContent, file_entry
 from vaultsync.local.faults import translated
-from vaultsync.local.folder import STAGING, Folder
+from vaultsync.local.folder import STAGING, Folder, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,9 +87,21 @@ class Snapshots:
             try:
                 if not files.fstat(source).is_file:
                     raise Stale(f"'{path}' is not a file any more")
-                return self._clone(staging, source, path) or self._copy(staging, source, path)
+                content = self._clone(staging, source, path) or self._copy(staging, source, path)
+                if not self._is_at(place, source):
+                    content.close()
+                    raise Stale(f"'{path}' was moved or replaced in the meantime")
+                return content
             finally:
                 files.close(source)
+
+    def _is_at(self, place: Place, source: int) -> bool:
+        """Whether a path still leads to the file: else what was read may never have been there."""
+        try:
+            there = self._files.stat(place.directory, place.name)
+        except FileNotFoundError:
+            return False
+        return there.ino == self._files.fstat(source).ino and not self._folder.moved(place)
 
     def _clone(self, staging: int, source: int, path: str) -> Content | None:
         """A clone; None where the file system has no such thing."""

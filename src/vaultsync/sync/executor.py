@@ -346,11 +346,8 @@ def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
     """The row once a push of ours of unknown outcome was found in a remote version.
 
     When it is that version, both sides were equal at it; when it is an ancestor of that version,
-    somebody has built upon ours since: to us a plain change in the vault. Where base knows of that
-    write already, it is that version or one that was built upon it, and stays.
+    somebody has built upon ours since: to us a plain change in the vault.
     """
-    if row.base is not None and op in row.base.ops:
-        return replace(row, remote=entry, remote_absence=Absence.PRESENT)
     ours = bool(entry.ops) and entry.ops[0] == op
     tag = entry.tag if ours else ""
     base = replace(base, remote_tag=tag, version=entry.version if ours else None)
