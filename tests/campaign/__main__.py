@@ -48,10 +48,11 @@ def campaign(plan: Plan, home: Path) -> bool:
     with World(plan, home) as world:
         threading.excepthook = partial(_told, world)
         world.play()
-        if not world.ledger.broken and world.settle():
+        rested = not world.ledger.broken and world.settle()
+        if rested:
             world.quiet()
         verdict = Verdict(world)
-        verdict.judge()
+        verdict.judge(rested=rested)
         report = written(world, verdict.totals(), (time.monotonic() - began) / 60)
     (home / "report.txt").write_text(report + "\n")
     (home / "timeline.txt").write_text(timeline(world) + "\n")
@@ -113,7 +114,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--poll", type=float, default=0.5, help="folder.poll_seconds")
     parser.add_argument("--forget", type=float, default=300.0, metavar="SECONDS",
                         help="between two losses of a state database; 0: never")  # fmt: skip
-    parser.add_argument("--patience", type=float, default=420.0, metavar="SECONDS",
+    parser.add_argument("--patience", type=float, default=900.0, metavar="SECONDS",
                         help="within which all must be equal at the end")  # fmt: skip
     return parser.parse_args()
 

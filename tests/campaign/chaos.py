@@ -87,7 +87,7 @@ class Chaos(threading.Thread):
             (1, self.short_credentials),
             (1, self.hang_up),
             (1, self.turn_clock),
-            (1, self.fill_disk),
+            (2, self.fill_disk),
             (1, self.protect_disk),
         ]
 
@@ -194,7 +194,7 @@ class Chaos(threading.Thread):
 
     def turn_clock(self) -> None:
         """One device's clock jumps."""
-        able = [device for device in self._devices if device.clock]
+        able = [device for device in self._devices if device.clock is not None]
         if able:
             device, seconds = self.chance.choice(able), self.chance.choice((-600, -7, 0, 5, 500))
             self.ledger.note("chaos", f"clock of {device.name} is off by {seconds} s")
@@ -206,6 +206,7 @@ class Chaos(threading.Thread):
         if self._disks:
             name = self.chance.choice(sorted(self._disks))
             worked = self._disks[name].fill()
+            self._untroubled = time.monotonic() + 3600
             self.ledger.note("chaos", f"disk of {name} is full: {worked}")
             self.done["full disk"] += worked
             self._wait(self.chance.uniform(1.0, 8.0))
@@ -214,17 +215,24 @@ class Chaos(threading.Thread):
             self._untroubled = time.monotonic()
 
     def protect_disk(self) -> None:
-        """A disk is read-only for a while; a system refuses that while files are being written."""
-        if self._disks:
-            name = self.chance.choice(sorted(self._disks))
-            worked = any(self._disks[name].protect() or self._wait(0.05) for _ in range(20))
-            self.ledger.note("chaos", f"disk of {name} is read-only: {worked}")
-            if worked:
-                self.done["read-only disk"] += 1
-                self._wait(self.chance.uniform(1.0, 5.0))
-                self._disks[name].unprotect()
-                self.ledger.note("chaos", f"disk of {name} is writable again")
-                self._untroubled = time.monotonic()
+        """A disk is read-only for a while, also for a daemon that starts in that time.
+
+        The system refuses it while a file is open for writing, and a daemon holds its lock open.
+        """
+        for device in self._devices:
+            disk = self._disks.get(device.name)
+            if disk is None:
+                continue
+            device.kill()
+            worked = any(disk.protect() or self._wait(0.05) for _ in range(20))
+            self._untroubled = time.monotonic() + 3600
+            device.start()
+            self.ledger.note("chaos", f"disk of {device.name} is read-only: {worked}")
+            self.done["read-only disk"] += worked
+            self._wait(self.chance.uniform(1.0, 8.0))
+            disk.unprotect()
+            self.ledger.note("chaos", f"disk of {device.name} is writable again")
+            self._untroubled = time.monotonic()
 
     def _one(self) -> Device:
         return self.chance.choice(list(self._devices))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.campaign.ledger import Ledger
     from vaultsync.core.model import Status
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_CLOCK = Path(__file__).with_name("clock.c")
 _SETTINGS = ("VAULTSYNC_", "AWS_", "XDG_")
 
 
@@ -32,7 +33,7 @@ class Device:
         name: Its name.
         ledger: Where its life is noted.
         folder: Its folder, when it is not to be within `home`.
-        clock: Whether its clock can be turned.
+        clock: What `compiled_clock` made, if its clock is to be turned.
 
     Attributes:
         prefix: Of the person's keys in the bucket, once it has joined.
@@ -40,7 +41,12 @@ class Device:
     """
 
     def __init__(
-        self, home: Path, name: str, ledger: Ledger, folder: Path | None = None, *, clock: bool
+        self,
+        home: Path,
+        name: str,
+        ledger: Ledger,
+        folder: Path | None = None,
+        clock: Path | None = None,
     ) -> None:
         self.home = home / name
         self.name = name
@@ -49,7 +55,7 @@ class Device:
         self.config_dir = self.home / "config"
         self.prefix = ""
         self.kills = 0
-        self.clock = clock and FAKETIME.exists()
+        self.clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._time = self.home / "time"
 
@@ -159,13 +165,16 @@ class Device:
         kept: dict[str, Any] = {
             key: value for key, value in os.environ.items() if not key.startswith(_SETTINGS)
         }
-        if self.clock:
-            kept |= {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._time),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-                "NO_FAKE_STAT": "1",
-            }
+        if self.clock is not None:
+            kept |= {"LD_PRELOAD": str(self.clock), "CLOCK_OFFSET": str(self._time)}
         return kept
+
+
+def compiled_clock(place: Path) -> Path | None:
+    """Make the library that turns a process's clock; None where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    made = place / "clock.so"
+    subprocess.run((compiler, "-shared", "-fPIC", "-o", made, _CLOCK), check=True, timeout=60)
+    return made

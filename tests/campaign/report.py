@@ -42,7 +42,11 @@ def story(world: World, path: str, requests: list[dict[str, Any]]) -> list[str]:
         return []
     ledger, prefix = world.ledger, world.devices[0].prefix
     owner = next((each for each in ledger.versions.values() if each.path == path), None)
-    told = [(event.time, ledger.line(event)) for event in ledger.events if event.path == path]
+    told = [
+        (event.time, ledger.line(event))
+        for event in ledger.events
+        if event.path == path and event.who != "judge"
+    ]
     told += [
         (event.time, ledger.line(event))
         for event in ledger.events

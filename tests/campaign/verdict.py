@@ -29,11 +29,17 @@ class Verdict:
         self.trees = {device.name: look(device.folder) for device in world.devices}
         self.bins = {device.name: bins(device.folder) for device in world.devices}
 
-    def judge(self) -> None:
-        """Look for every rule that is broken; each goes into the ledger."""
+    def judge(self, *, rested: bool = True) -> None:
+        """Look for every rule that is broken; each goes into the ledger.
+
+        Args:
+            rested: Whether all had come to rest, so that trees must be as people left them.
+        """
         self._lost()
         self._torn()
-        self._apart()
+        self._copies()
+        if rested:
+            self._apart()
         self._canaries()
 
     def totals(self) -> dict[str, Any]:
@@ -103,6 +109,10 @@ class Verdict:
                     here, wanted = found.get(path), person.expected.get(path)
                     if here != wanted:
                         self.ledger.broke("apart", path, f"{name}: {here} instead of {wanted}")
+
+    def _copies(self) -> None:
+        """Where one person works alone, there never was a conflict copy."""
+        for person in self.world.people:
             for wrote in self.writes:
                 path = wrote["key"].removeprefix(self.prefix)
                 if path.startswith(person.own + "/") and is_conflict(path):

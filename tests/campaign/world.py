@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from tests.campaign.chaos import LATEST, Chaos
-from tests.campaign.device import Device
+from tests.campaign.device import Device, compiled_clock
 from tests.campaign.disk import Disk, may_mount
 from tests.campaign.guardian import Guardian
 from tests.campaign.ledger import Ledger, made
-from tests.campaign.person import Person
+from tests.campaign.person import SHARED, Person
 from tests.campaign.stranger import Stranger
 from tests.campaign.trees import clashes, differences, look, stats, vault
 from tests.s3model.process import ModelProcess, control
@@ -111,7 +112,8 @@ class World:
         if number == 1 and may_mount() and not self.plan.calm:
             self.disks[name] = Disk(self.home / name / "disk")
             folder = self.home / name / "disk" / "folder"
-        device = Device(self.home, name, self.ledger, folder, clock=number == 0)
+        clock = compiled_clock(self.home) if number == 0 and not self.plan.calm else None
+        device = Device(self.home, name, self.ledger, folder, clock)
         device.join(self.url, self.plan.poll)
         self.devices.append(device)
         canary = self.home / name / "canary"
@@ -191,14 +193,16 @@ class World:
         while time.monotonic() < deadline:
             time.sleep(0.5)
             if time.monotonic() > calm:
-                before, why = why, self.restless() or self.unequal()
+                before, why = why, self.restless() or self.unequal() or self.stuck()
                 if why and why != before:
                     self.ledger.note("judge", f"not yet: {'; '.join(why[:3])}")
                 if not why:
                     self.ledger.note("judge", "all is equal and at rest")
                     return True
         waiting = [f"{one.name}: {line}" for one in self.devices for line in one.waiting()]
-        self.ledger.broke("diverged", self._first(why), "\n  ".join([*why[:20], *waiting[:40]]))
+        self.ledger.broke(
+            "diverged", self._first(why + waiting), "\n  ".join([*why[:20], *waiting[:40]])
+        )
         return False
 
     def restless(self) -> list[str]:
@@ -215,15 +219,22 @@ class World:
             elif status.state is not State.IDLE or status.pending or status.transfers:
                 said = f"{status.state}, {status.pending} pending, {status.reason}"
                 told.append(f"{device.name}: {said}")
-            elif status.held or (status.blocked and not self.clashing):
-                told.append(f"{device.name}: {status.blocked} blocked, {status.held} held")
+        return told
+
+    def stuck(self) -> list[str]:
+        """What waits for a person, although nobody has anything to decide."""
+        told = []
+        for device in self.devices:
+            status = device.status()
+            if status is None or status.held or (status.blocked and not self.clashing):
+                told += [f"{device.name}: {line}" for line in device.waiting()]
         return told
 
     def unequal(self) -> list[str]:
         """How the folders and the vault differ."""
         there = self.vault()
         trees = {device.name: look(device.folder) for device in self.devices}
-        self.clashing = clashes(there)
+        self.clashing = {path for path in clashes(there) if path.startswith(f"{SHARED}/")}
         first = trees[self.devices[0].name]
         implied = {path: seen for path, seen in first.items() if seen.kind == "dir"}
         told = differences(first, there | implied, self.clashing)
@@ -279,9 +290,6 @@ class World:
         return seconds
 
     def _first(self, why: list[str]) -> str:
-        """The path that a line tells of."""
-        for line in why:
-            for quoted in ("'", '"'):
-                if line.count(quoted) >= 2:
-                    return line.split(quoted)[1]
-        return ""
+        """The path that the first line with one tells of."""
+        found = (re.search(r"'([^']+)'|\"([^\"]+)\"", line) for line in why)
+        return next((match[1] or match[2] for match in found if match is not None), "")

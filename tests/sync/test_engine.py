@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import FakeClock, Faults, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
-from vaultsync.core.errors import Stale
+from vaultsync.core.errors import Retry, Stale
 from vaultsync.core.model import Verb
 from vaultsync.state.store import Journalled
 
@@ -164,6 +164,26 @@ def test_a_file_becomes_a_folder_and_a_folder_a_file(device: Device, other: Devi
     assert other.local.tree() == device.local.tree()
     assert device.local.files["a/y"].data == b"in the new folder"
     assert not other.store.conflicts()
+
+
+def test_an_emptied_folder_stays_though_its_marker_is_late(device: Device, other: Device) -> None:
+    device.local.make("d/")
+    device.local.write("d/x", b"the last one")
+    device.settle()
+    other.settle()
+    unanswered = [1, 2, 3]
+
+    def fault(_name: str, path: str) -> None:
+        if path == "d/" and unanswered:
+            unanswered.pop()
+            raise Retry("no answer", unknown_outcome=True)
+
+    device.vault.fault = fault
+    device.local.remove("d/x")
+    device.settle()
+    other.settle()
+    assert not unanswered
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
 
 
 def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device) -> None:

@@ -592,6 +592,19 @@ class Engine:
         examined = pulling and self._examined.get(action.path) == entry.tag
         return moves.borrow(action, vacated, examined=examined)
 
+    def _awaits_marker(self, path: str) -> bool:
+        """Whether the folder that keeps on existing here is not yet sure to do so in the vault.
+
+        Its marker has to be there before the last thing in it goes; it may have failed to arrive.
+        """
+        above = names.parent(path)
+        tried = above in self._flight.tasks or above in self._delays or above in self._unanswered
+        if not above or not tried or self._store.row(above).local is None:
+            return False
+        unknown = f"What becomes of the folder {above} in the vault is not known yet."
+        self._delays.hold(path, "pending", Stale(unknown))
+        return True
+
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
         path = action.path
@@ -599,6 +612,8 @@ class Engine:
             return False
         if self._store.row(path) != action.row:
             self._agenda.changed.add(path)
+            return False
+        if action.verb is Verb.DELETE_REMOTE and self._awaits_marker(path):
             return False
         if action.verb is Verb.PUSH and not self._has_place(action):
             return False
