@@ -165,7 +165,7 @@ class Folder:
         """Directories that hold something, and nothing but ignored files."""
         found = self._tree_with_ignored()
         shown = {path for path in found if not ignored(path.rstrip("/"))}
-        left_out = set()
+        left_out: set[str] = set()
         for path in sorted(shown, reverse=True):
             inside = {other for other in found if other != path and other.startswith(path)}
             if path.endswith("/") and inside and not inside & (shown - left_out):
