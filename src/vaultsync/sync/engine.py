@@ -62,9 +62,9 @@ EXAMINED = 10_000
 """Remote versions that are remembered to have told no digest."""
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
-LASTING = 13
-"""Tries, some 25 minutes and so more than a request can be late, after which a file and a folder
-of one name will not part by themselves."""
+LASTING = 25 * 60.0
+"""Seconds, more than a request can be late, after which a file and a folder of one name will not
+part by themselves."""
 
 
 class Engine:
@@ -113,6 +113,7 @@ class Engine:
         self._unanswered: dict[str, Journalled] = {}
         self._examined: dict[str, str] = {}
         self._held_back = Changed(everything=False)
+        self._behind: dict[str, set[str]] = {}
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
@@ -384,16 +385,20 @@ class Engine:
         """A path was observed to be different: what blocked it may have gone."""
         self._agenda.changed.add(path)
         self._delays.release(path)
-        other = path[:-1] if path.endswith("/") else path + "/"
-        if other in self._delays:
-            self._delays.release(other)
-            self._agenda.changed.add(other)
+        self._clear_way(path)
         self.guards.noticed(path)
+
+    def _clear_way(self, path: str) -> None:
+        """What waits behind a path is planned again when that path has changed."""
+        for waiting in self._behind.pop(path, ()):
+            if self._delays.free(waiting):
+                self._agenda.changed.add(waiting)
 
     def _end(self, task: Task, *, discard: bool) -> None:
         self._flight.end(task, discard=discard)
         self._observer.committed(task.path)
         self._agenda.changed.add(task.path)
+        self._clear_way(task.path)
 
     # Errors
 
@@ -628,7 +633,8 @@ class Engine:
             error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
             self._delays.hold(path, "pending" if passing else "blocked", error)
-            if self._delays.tries(path) > LASTING:
+            self._behind.setdefault(obstacle, set()).add(path)
+            if self._delays.waited(path) > LASTING:
                 self._part(obstacle)
         return obstacle is None
 
@@ -644,12 +650,15 @@ class Engine:
             leaving = path + "/" if kept is None else None
         if leaving is not None:
             self._delays.hold(path, "pending", Stale(f"{leaving} has to go from the vault first."))
+            self._behind.setdefault(leaving, set()).add(path)
         return leaving is None
 
     def _part(self, obstacle: str) -> None:
         """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
         row = self._agenda.clash(obstacle)
         if row is None or row.path in self._flight.tasks or row.path in self._unanswered:
+            return
+        if row.path in self._delays:
             return
         reason = "the vault has a folder of this name; the file is kept beside it"
         self._flight.start(Action(Verb.PART, row, reason), self._new_op())

@@ -205,6 +205,7 @@ class Delays:
         self._clock = clock
         self._held: dict[str, Delay] = {}
         self._tries: dict[str, int] = {}
+        self._since: dict[str, float] = {}
 
     def hold(
         self,
@@ -227,6 +228,7 @@ class Delays:
             patient: Tries to count in addition, for faults that rarely pass quickly.
         """
         tries = self._tries[path] = self._tries.get(path, 0) + 1
+        self._since.setdefault(path, self._clock.monotonic())
         wait = max(backoff(tries + patient), after)
         self._held[path] = Delay(
             Waiting(path, code, error.message, error.hint, self._clock.now() + wait),
@@ -253,6 +255,14 @@ class Delays:
         if delay is not None and delay.waiting.code == "blocked":
             del self._held[path]
 
+    def free(self, path: str) -> bool:
+        """What stood in a path's way has changed: it need not wait; whether it did."""
+        return self._held.pop(path, None) is not None
+
+    def waited(self, path: str) -> float:
+        """Seconds since a path was first tried in vain."""
+        return self._clock.monotonic() - self._since.get(path, self._clock.monotonic())
+
     def tries(self, path: str) -> int:
         """How often a path was tried in vain since it last succeeded."""
         return self._tries.get(path, 0)
@@ -261,6 +271,7 @@ class Delays:
         """Forget a path and its tries."""
         self._held.pop(path, None)
         self._tries.pop(path, None)
+        self._since.pop(path, None)
 
     def next(self) -> float | None:
         """When the first is due (monotonic seconds), or None."""

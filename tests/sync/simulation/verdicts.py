@@ -157,6 +157,8 @@ class Verdicts:
                 there = theirs.get(path)
                 if version.link or (there is not None and there.link):
                     continue
+                if not version.data:  # all empty objects have one ETag: a known limit
+                    continue
                 here = executable(version.mode)
                 if there is not None and here != executable(there.mode):
                     self.broken("mode", f"{device.name} and {first.name}: {path}")
