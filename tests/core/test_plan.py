@@ -14,7 +14,7 @@ WITH_BASE = """
          same     anew     chmod    edited   longer   alike    maybe    stamp    link     once     gone
 same     .        adopt    applyL   pull     pull     pull     pull     inspect  pull     .        deleteL
 touched  adopt    adopt    applyL   pull     pull     pull     inspect  inspect  pull     .        deleteL
-chmod    applyR   adopt    applyL   pull     pull     pull     inspect  inspect  pull     .        deleteL
+chmod    applyR   applyR   applyL   pull     pull     pull     inspect  inspect  pull     .        deleteL
 edited   push     push     push     conflict conflict adopt    inspect  inspect  conflict push     push
 longer   push     push     push     conflict conflict conflict inspect  inspect  conflict push     push
 maybe    push     inspect  inspect  inspect  inspect  inspect  inspect  inspect  inspect  inspect  inspect
@@ -49,6 +49,10 @@ class TestTable:
     @pytest.mark.parametrize(("here", "there", "verb"), cells(WITHOUT_BASE))
     def test_without_base(self, here: str, there: str, verb: Verb | None) -> None:
         assert verb_of(row_of(here, there, None)) is verb
+
+    def test_the_bit_of_a_file_that_was_only_stored_anew_there_is_sent(self) -> None:
+        assert verb_of(row_of("chmod", "anew")) is Verb.APPLY_REMOTE
+        assert verb_of(row_of("chmod", "chmod")) is Verb.APPLY_LOCAL
 
     @pytest.mark.parametrize("here", [None, Entry(Kind.LINK, 7, "l", OLD)])
     def test_a_link_that_a_listing_shows_as_a_file_is_looked_at(self, here: Entry | None) -> None:

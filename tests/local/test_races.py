@@ -89,6 +89,15 @@ class TestCommit:
         assert folder.disk.commit(staged, old).kept is None
         assert hidden(folder.root, "trash") == [b"old"]
 
+    def test_a_bit_set_right_after_the_swap_is_not_taken_for_what_arrived(
+        self, folder: DiskWorld, hooked: Hooked, old: Entry
+    ) -> None:
+        staged = folder.disk.stage("f.txt", BytesContent(b"new"), "op")
+        hooked.after("exchange", lambda: (folder.root / "f.txt").chmod(0o755))
+        done = folder.disk.commit(staged, old)
+        assert done.entry.mode == 0o644
+        assert done.entry.tag != look(folder, "f.txt").tag
+
     def test_edit_equal_to_the_new_version_makes_no_copy(
         self, folder: DiskWorld, hooked: Hooked, old: Entry
     ) -> None:

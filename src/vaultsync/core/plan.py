@@ -216,7 +216,7 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
         settle = row.local_gone and not row.intents
         return Action(Verb.ADOPT, row, "our deletion cannot arrive any more") if settle else None
     if here in settled and there is Change.METADATA:
-        return _follow_metadata(row, base, remote)
+        return _follow_metadata(row, local, base, remote)
     if here in settled and there is Change.MODIFIED:
         return Action(Verb.PULL, row, "edited in the vault")
     if here is Change.SAME and there is Change.MAYBE:
@@ -237,10 +237,12 @@ def _both_there(row: Row, here: Change, there: Change) -> Action | None:  # noqa
     return Action(Verb.INSPECT, row, "changed on both sides; are the two versions equal?")
 
 
-def _follow_metadata(row: Row, base: Base, remote: Entry) -> Action:
+def _follow_metadata(row: Row, local: Entry, base: Base, remote: Entry) -> Action:
     """The remote content is as in base; its metadata wins."""
     if remote.mode is not None and executable(remote.mode) != executable(base.mode):
         return Action(Verb.APPLY_LOCAL, row, "its metadata changed in the vault")
+    if executable(local.mode) != executable(base.mode):
+        return Action(Verb.APPLY_REMOTE, row, "its executable bit changed here")
     return Action(Verb.ADOPT, row, "stored anew in the vault with the same content")
 
 

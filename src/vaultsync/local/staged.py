@@ -27,6 +27,8 @@ class Token(NamedTuple):
     sha256: str
     mode_given: bool
     """Whether the sender knew the mode; else the replaced file's is kept."""
+    mode: int | None = None
+    """The permission bits that the staged file was given, as read back."""
 
     def written(self) -> str:
         """The text that the engine journals."""
@@ -40,6 +42,11 @@ class Token(NamedTuple):
     def describes(self, node: Node) -> bool:
         """Whether a name holds the staged inode, and nobody wrote to it since."""
         return (node.ino, node.size, node.mtime_ns) == (self.ino, self.size, self.mtime_ns)
+
+    def is_untouched(self, node: Node) -> bool:
+        """The same, and nobody has given it other permissions either."""
+        same = self.mode is None or node.is_link or node.permissions == self.mode
+        return same and self.describes(node)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,14 @@ class Swap:
                 raise
         entry = content.entry
         token = Token(
-            name, entry.kind, node.ino, node.size, node.mtime_ns, digest, entry.mode is not None
+            name,
+            entry.kind,
+            node.ino,
+            node.size,
+            node.mtime_ns,
+            digest,
+            entry.mode is not None,
+            node.permissions if entry.mode is not None else None,
         )
         return LocalStaged(path, op, digest, size, token.written())
 
@@ -406,13 +413,13 @@ class Swap:
         with suppress(OSError):  # it is done: whatever goes wrong now only costs another look
             now = self._files.now_ns()
             node = self._files.stat(place.directory, place.name)
-            if token.describes(node) and node.is_link:
+            if token.is_untouched(node) and node.is_link:
                 target = self._files.readlink(place.directory, place.name)
                 return link_entry(node, target, self._folder.grain, now)
-            if token.describes(node):
+            if token.is_untouched(node):
                 return replace(file_entry(node, self._folder.grain, now), sha256=token.sha256)
         tag = f"{token.ino}:{token.size}:{token.mtime_ns}:0"
-        return Entry(Kind(token.kind), token.size, tag, token.sha256, token.mtime_ns)
+        return Entry(Kind(token.kind), token.size, tag, token.sha256, token.mtime_ns, token.mode)
 
     def _copy_mode(self, staging: int, name: str, mode: int) -> None:
         if self._files.stat(staging, name).is_file:
