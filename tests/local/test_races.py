@@ -95,7 +95,7 @@ class TestCommit:
         staged = folder.disk.stage("f.txt", BytesContent(b"new"), "op")
         hooked.after("exchange", lambda: (folder.root / "f.txt").chmod(0o755))
         done = folder.disk.commit(staged, old)
-        assert done.entry.mode == 0o644
+        assert done.entry.mode == 0o640
         assert done.entry.tag != look(folder, "f.txt").tag
 
     def test_edit_equal_to_the_new_version_makes_no_copy(
