@@ -145,8 +145,12 @@ class Agenda:
                 return row.path
         return None
 
-    def folder_there(self, path: str) -> bool | None:
+    def folder_there(self, path: str, unsure: Callable[[str], bool]) -> bool | None:
         """Whether the vault holds a folder where this file would go, and means to keep it.
+
+        Args:
+            path: The file.
+            unsure: Whether what is known of a path may be about to change.
 
         Returns:
             None while it has not gone yet, or it is not known whether something in it is to stay.
@@ -159,6 +163,8 @@ class Agenda:
             for row in rows
             if row.remote is not None and row.remote.tag != IMPLIED
         ]
+        if any(unsure(row.path) for row in rows):
+            return None
         if Verb.PULL in there:
             return True
         return None if there else False

@@ -629,13 +629,13 @@ class Engine:
             return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
+            if self._delays.waited(path) > LASTING and self._part(obstacle):
+                return False
             what = "A folder" if obstacle.endswith("/") else "A file"
             error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
             self._delays.hold(path, "pending" if passing else "blocked", error)
             self._behind.setdefault(obstacle, set()).add(path)
-            if self._delays.waited(path) > LASTING:
-                self._part(obstacle)
         return obstacle is None
 
     def _has_place(self, action: Action) -> bool:
@@ -643,7 +643,7 @@ class Engine:
         path = action.path
         leaving = self._agenda.leaving(path)
         if leaving is None and not path.endswith("/"):
-            kept = self._agenda.folder_there(path)
+            kept = self._agenda.folder_there(path, self._is_unsure)
             if kept:
                 self._flight.start(_beside_folder(action), self._new_op())
                 return False
@@ -653,15 +653,22 @@ class Engine:
             self._behind.setdefault(leaving, set()).add(path)
         return leaving is None
 
-    def _part(self, obstacle: str) -> None:
-        """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
+    def _part(self, obstacle: str) -> bool:
+        """Set the file aside where the vault has a folder of the same name; the folder keeps it.
+
+        Returns:
+            Whether that has been started.
+        """
         row = self._agenda.clash(obstacle)
-        if row is None or row.path in self._flight.tasks or row.path in self._unanswered:
-            return
-        if row.path in self._delays:
-            return
+        if row is None or row.path in self._delays or self._is_unsure(row.path):
+            return False
         reason = "the vault has a folder of this name; the file is kept beside it"
         self._flight.start(Action(Verb.PART, row, reason), self._new_op())
+        return True
+
+    def _is_unsure(self, path: str) -> bool:
+        """Whether something is under way that may change what is known of a path."""
+        return path in self._flight.tasks or path in self._unanswered
 
     # Publishing
 

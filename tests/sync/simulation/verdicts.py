@@ -170,14 +170,15 @@ class Verdicts:
         """Empty directories are the same everywhere, but for those of ignored files."""
         if self.world.scenario.skips:
             return
-        first = self.world.devices[0].folder.tree()
+        left_out = {path for device in self.world.devices for path in device.folder.unmanaged()}
+        first = self.world.devices[0].folder.tree().keys() - left_out
         for device in self.world.devices[1:]:
-            here = device.folder.tree()
-            if here.keys() != first.keys():
+            here = device.folder.tree().keys() - left_out
+            if here != first:
                 self.broken(
                     "folders",
-                    f"{device.name}: {sorted(here.keys() - first.keys())} too many,"
-                    f" {sorted(first.keys() - here.keys())} missing",
+                    f"{device.name}: {sorted(here - first)} too many,"
+                    f" {sorted(first - here)} missing",
                 )
 
 
