@@ -12,6 +12,7 @@ from tests.local.hooked import Hooked
 from tests.local.seeing import hidden, look, shown
 from vaultsync.core.errors import Stale
 from vaultsync.core.names import is_conflict
+from vaultsync.local.files import SystemFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,6 +371,31 @@ class TestRead:
         hooked.after("read", written(folder.root, "f.txt", b"OLD"))
         with pytest.raises(Stale):
             folder.disk.identify("f.txt", entry)
+
+    def test_what_is_mapped_is_written_back_before_it_is_hashed(
+        self, folder: DiskWorld, hooked: Hooked
+    ) -> None:
+        """Until then a store through mmap moves no time, and a power cut may take it back."""
+        folder.put_behind("f.txt", b"old")
+        entry = folder.disk.look("f.txt")
+        assert entry is not None
+        hooked.calls.clear()
+        folder.disk.identify("f.txt", entry)
+        assert "sync" in hooked.calls
+        assert hooked.calls.index("sync") < hooked.calls.index("read")
+
+    def test_a_link_in_place_of_a_file_is_not_read(
+        self, folder: DiskWorld, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").write_bytes(b"not ours")
+        (folder.root / "f.txt").symlink_to(tmp_path / "outside")
+        files = SystemFiles()
+        top = files.top(folder.root)
+        try:
+            with pytest.raises(OSError, match="symbolic links"):
+                files.open(top, "f.txt")
+        finally:
+            files.close(top)
 
     def test_racy_tag_never_equals_a_later_one(self, folder: DiskWorld) -> None:
         file = folder.root / "f.txt"

@@ -11,6 +11,7 @@ from vaultsync.sync.engine import Engine
 from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -24,6 +25,7 @@ class Device:
         self.vault = vault
         self.name = name
         self.local = MemorySide(self.clock, device=name)
+        self.ignored: Callable[[str], bool] = lambda _path: False
         self.file = folder / f"{name}.db"
         self.seed = seed
         self._ops = count()
@@ -39,7 +41,7 @@ class Device:
             self.pool,
             self.clock,
             lambda: f"{self.name}-{next(self._ops)}",
-            lambda _path: False,
+            lambda path: self.ignored(path),
             Settings(poll_seconds=1.0, delete_quiet=0.5, lanes=4),
         )
 

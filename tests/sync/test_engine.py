@@ -14,7 +14,10 @@ from vaultsync.core.model import Verb
 from vaultsync.state.store import Journalled
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from vaultsync.core.model import Entry
 
 
 def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
@@ -352,3 +355,64 @@ def test_an_old_intent_is_no_news_to_a_newer_base(device: Device) -> None:
     device.settle()
     assert refused
     assert device.local.tree() == device.vault.tree() == {"f.txt": b"three"}
+
+
+def test_a_crash_after_setting_aside_deletes_nothing(device: Device) -> None:
+    """The version here has its conflict name; that its old name is free is no deletion."""
+    device.local.write("a", b"old")
+    device.settle()
+    device.local.write("a", b"here")
+    device.vault.write("a", b"there")
+    set_aside = device.local.set_aside
+
+    def die(path: str, expected: Entry) -> str:
+        set_aside(path, expected)
+        raise KeyboardInterrupt
+
+    device.local.set_aside = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.set_aside = set_aside  # type: ignore[method-assign]
+    device.vault.write("a", b"old")  # its writer takes the edit back meanwhile
+    device.crash()
+    device.settle()
+    assert device.local.files["a"].data == device.vault.files["a"].data == b"old"
+    assert b"here" in device.vault.tree().values()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_marker_is_there_before_the_last_file_goes(seed: int, tmp_path: Path) -> None:
+    device = Device(MemorySide(FakeClock(), remote=True), tmp_path, seed)
+    device.local.write("d/f", b"last")
+    device.settle()
+    device.local.remove("d/f")
+    device.settle()
+    done = device.vault.mutations
+    assert done.index(("make_directory", "d/")) < done.index(("delete", "d/f"))
+    device.close()
+
+
+def test_what_precedes_a_request_is_on_the_disk(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before an upload or a deletion can be seen, the journal tells of it even after a power cut."""
+    transaction, durable = device.store.transaction, [False]
+
+    def note(**how: bool) -> AbstractContextManager[None]:
+        durable[0] |= how.get("durable", False)
+        return transaction(**how)
+
+    def require(name: str, _path: str) -> None:
+        if name in ("commit", "delete"):
+            assert durable[0]
+            durable[0] = False
+            done.append(name)
+
+    done: list[str] = []
+    monkeypatch.setattr(device.store, "transaction", note)
+    device.vault.fault = require
+    device.local.write("a", b"one")
+    device.settle()
+    device.local.remove("a")
+    device.settle()
+    assert done == ["commit", "delete"]

@@ -185,6 +185,32 @@ def test_a_deletion_of_the_same_bytes_meets_the_copy(device: Device, other: Devi
     assert not device.local.trash
 
 
+def test_after_the_old_path_is_deleted_the_new_one_is_looked_at(device: Device) -> None:
+    """Rule R6: at once, not with the next listing."""
+    device.local.write("a.txt", b"content")
+    device.settle()
+    move(device.local, "a.txt", "b.txt")
+    calls: list[tuple[str, str]] = []
+    device.vault.fault = lambda name, path: calls.append((name, path))
+    device.settle()
+    after = calls[calls.index(("after delete", "a.txt")) :]
+    assert ("look", "b.txt") in after
+    assert "entries" not in [name for name, _ in after[: after.index(("look", "b.txt"))]]
+    assert device.store.row("b.txt").moved_from is None
+
+
+def test_another_file_of_the_same_size_is_no_move(device: Device) -> None:
+    """A new file takes a freed inode at once, and may have the size; its content decides."""
+    device.local.write("a.txt", b"content")
+    device.settle()
+    device.local.remove("a.txt")
+    device.local.write("b.txt", b"another")
+    calls = counting(device.vault)
+    device.settle()
+    assert (calls["borrow"], calls["stage"]) == (0, 1)
+    assert device.vault.tree() == {"b.txt": b"another"}
+
+
 def test_a_crash_after_the_copy_makes_no_second_one(device: Device) -> None:
     device.local.write("a.txt", b"content")
     device.settle()

@@ -9,7 +9,8 @@ import pytest
 
 from tests.fakes import FakeClock, MemorySide
 from tests.sync.device import Device
-from vaultsync.core.model import Base, Kind, Verb
+from vaultsync.core.errors import Blocked, Retry
+from vaultsync.core.model import Absence, Base, Kind, Unseen, Verb
 from vaultsync.state.store import Journalled
 from vaultsync.sync.clockwork import NAP, STEP, Clockwork
 from vaultsync.sync.observe import INTENT_LIFETIME
@@ -18,6 +19,8 @@ from vaultsync.sync.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from vaultsync.core.model import Seen
 
 
 @pytest.fixture
@@ -178,3 +181,144 @@ def test_a_change_that_is_seen_while_the_file_is_in_flight_is_seen_again(device:
     pass_time(device, 10)
     assert device.vault.files["a"].data == b"two"
     assert device.engine.at_rest
+
+
+def test_a_listing_tells_nothing_of_what_was_committed_after_it_began(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule R4: what it shows may be older than our last commit."""
+    for number in range(50):
+        device.local.write(f"a{number:02}", b"one")
+    device.local.write("b", b"one")
+    device.settle()
+    monkeypatch.setattr("vaultsync.sync.sweep.SLICE", 1)
+    before = list(device.vault.entries())
+    monkeypatch.setattr(device.vault, "entries", lambda *_: iter(before))
+    device.engine._observer.poll_now()
+    device.local.write("b", b"two")
+    device.engine.mark("b")
+    while device.vault.files["b"].data != b"two":
+        device.clock.time += 0.1
+        device.step()
+    device.step()
+    assert device.engine._observer._there is not None
+    passes = device.engine.status.observed
+    while device.engine.status.observed == passes:
+        device.step()
+    remote = device.store.row("b").remote
+    assert remote is not None
+    assert remote.tag == device.vault.files["b"].tag
+
+
+def test_a_page_that_fails_proves_nothing(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("a", "b", "c"):
+        device.local.write(path, b"one")
+    device.settle()
+    monkeypatch.setattr("vaultsync.sync.sweep.SLICE", 1)
+    entries = device.vault.entries
+    pages: list[str] = []
+
+    def broken(at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
+        pages.append(after)
+        yield next(entries(at, after))
+        raise Retry("cut off")
+
+    monkeypatch.setattr(device.vault, "entries", broken)
+    pass_time(device, 10)
+    assert len(pages) > 2
+    assert all(device.store.row(path).remote is not None for path in ("a", "b", "c"))
+    monkeypatch.undo()
+    device.settle()
+    assert set(device.local.tree()) == {"a", "b", "c"}
+
+
+def test_what_is_missing_at_one_look_is_deleted_nowhere(device: Device) -> None:
+    """A file that an editor is about to put back, and a key that a listing left out."""
+    for path in ("a", "b"):
+        device.local.write(path, b"one")
+    device.settle()
+    here, there = device.local.files.pop("a"), device.vault.files.pop("b")
+    device.engine.mark("a")
+    device.engine._observer.poll_now()
+    device.clock.time += 0.3
+    returned: list[str] = []
+
+    def again(name: str, at: str) -> None:
+        if name == "entries" and not returned:
+            returned.append(at)
+            device.vault.files["b"] = there
+
+    device.engine.turn(0)
+    device.vault.fault = again
+    device.local.files["a"] = here
+    assert [row.path for row in device.store.unsure(remote=False)] == ["a"]
+    assert [row.path for row in device.store.unsure(remote=True)] == ["b"]
+    changed = [*device.local.mutations, *device.vault.mutations]
+    pass_time(device, 10)
+    assert returned
+    assert set(device.local.tree()) == set(device.vault.tree()) == {"a", "b"}
+    assert [*device.local.mutations, *device.vault.mutations] == changed
+
+
+def test_what_cannot_be_read_is_not_gone(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("d/a", "d/e/b", "f"):
+        device.local.write(path, b"one")
+    device.settle()
+    entries = device.local.entries
+
+    def unreadable(at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
+        yield Unseen("d/", "it cannot be read")
+        yield from (seen for seen in entries(at, after) if not seen.path.startswith("d/"))
+
+    def fails(path: str) -> None:
+        raise Blocked(f"{path} cannot be read")
+
+    monkeypatch.setattr(device.local, "entries", unreadable)
+    monkeypatch.setattr(device.local, "look", fails)
+    device.engine.request_sync()
+    pass_time(device, 10)
+    assert device.store.unsure(remote=False) == []
+    assert set(device.vault.tree()) >= {"d/a", "d/e/b", "f"}
+
+
+def test_becoming_ignored_deletes_nothing_and_ceasing_to_be_merges(device: Device) -> None:
+    device.local.write("a.tmp", b"here")
+    device.settle()
+    device.ignored = device.local.ignored = device.vault.ignored = lambda path: path == "a.tmp"
+    device.settle()
+    assert device.store.row("a.tmp").base is None
+    device.local.remove("a.tmp")
+    device.settle()
+    assert "a.tmp" in device.vault.files
+    device.ignored = device.local.ignored = device.vault.ignored = lambda _path: False
+    device.settle()
+    assert device.local.files["a.tmp"].data == b"here"
+
+
+def test_an_absence_is_confirmed_by_a_look_that_began_later(device: Device) -> None:
+    """One pass, however often it is asked for, is one look."""
+    device.local.write("a", b"one")
+    device.settle()
+    device.vault.fault = device.local.fault = lambda _name, _path: None
+    device.local.remove("a")
+    device.engine.mark("a")
+    device.clock.time += 0.3
+    device.engine.turn(0)
+    assert device.store.row("a").local_absence is Absence.ONCE
+    device.engine.turn(0)
+    assert device.store.row("a").local_absence is Absence.ONCE
+    assert "a" in device.vault.files
+
+
+def test_a_request_may_be_late_by_the_life_of_its_signature(device: Device) -> None:
+    """Signatures are valid for a quarter of an hour; five minutes more are for clocks."""
+    intents = TestIntents()
+    intents.intend(device)
+    device.clock.time += 19 * 60
+    pass_time(device, 3)
+    assert intents.kept(device)
+    device.clock.time += 60
+    pass_time(device, 3)
+    assert not intents.kept(device)
