@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import pytest
 from tests.local.seeing import hidden, look, shown
 from vaultsync.core.errors import Blocked, NotFound
 from vaultsync.core.model import Emptied
+from vaultsync.local.files import SystemFiles
+from vaultsync.local.swap import ORPHANS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,6 +240,56 @@ def test_it_comes_back_also_when_a_crash_kept_its_note_from_being_written(
     assert [found.path for found in folder.disk.bin.returns()] == ["written.txt"]
 
 
+def test_it_comes_back_also_when_the_note_is_that_of_an_earlier_item(
+    folder: DiskWorld, hooked: Hooked
+) -> None:
+    earlier = bin_it(folder, "letter.txt", b"earlier")
+    bin_it(folder, "another.txt")
+    folder.disk.bin.put_back(earlier.id)
+    put(folder, "letter.new", b"dear").rename(folder.root / "letter.txt")
+    with (folder.root / "letter.txt").open("ab") as editor:
+        hooked.fail("append", errno.ENOSPC)
+        folder.disk.delete("letter.txt", look(folder, "letter.txt"))
+        editor.write(b" all")
+    assert folder.disk.bin.empty(SOON) == Emptied(1, 4, 1)
+    (found,) = folder.disk.bin.returns()
+    assert shown(folder.root) == {found.kept: b"dear all"}
+
+
+def test_it_comes_back_whatever_its_folder_is_called(folder: DiskWorld) -> None:
+    with put(folder, f"{ORPHANS}/letter.txt", b"dear").open("ab") as editor:
+        folder.disk.delete(f"{ORPHANS}/letter.txt", look(folder, f"{ORPHANS}/letter.txt"))
+        editor.write(b" all")
+    assert folder.disk.bin.empty(SOON) == Emptied(0, 0, 1)
+    (found,) = folder.disk.bin.returns()
+    assert shown(folder.root) == {found.kept: b"dear all"}
+
+
+def test_what_gets_the_name_of_an_item_at_the_last_moment_is_not_removed(
+    folder: DiskWorld, hooked: Hooked
+) -> None:
+    first = bin_it(folder, "f", b"first")
+    bin_it(folder, "keeps the shelf")
+    put(folder, "g", b"second")
+
+    def another() -> None:
+        folder.disk.bin.put_back(first.id, "first")
+        (folder.root / "g").rename(folder.root / "f")
+        folder.disk.delete("f", look(folder, "f"))
+
+    other = threading.Thread(target=another)
+
+    def meanwhile() -> None:
+        other.start()
+        other.join(1)
+
+    hooked.before("unlink", meanwhile)
+    folder.disk.bin.empty(first.at + 1e-6)
+    other.join()
+    contents = [*shown(folder.root).values(), *hidden(folder.root, "trash")]
+    assert b"second" in contents
+
+
 def test_what_was_only_touched_stays_in_the_trash(folder: DiskWorld) -> None:
     item = bin_it(folder, "f")
     in_trash(folder, item).touch()
@@ -271,9 +324,34 @@ def test_age_removes_what_is_old(folder: DiskWorld) -> None:
 
 
 def test_age_removes_the_oldest_of_what_is_too_much(folder: DiskWorld) -> None:
-    for name in ("first", "second", "third"):
-        bin_it(folder, name, b"x" * 100)
-    total = os.statvfs(folder.root)
-    share = 250 / (total.f_blocks * total.f_frsize)
-    assert folder.disk.bin.age(30, share) == Emptied(1, 100, 0)
+    for days, name in ((4, "first"), (3, "second"), (2, "third")):
+        shelf = time.strftime("%Y-%m-%d", time.localtime(time.time() - days * 86_400))
+        put(folder, f".vaultsync/trash/{shelf}/{name}", b"x" * 100)
+    assert folder.disk.bin.age(30, share_of(folder, 250)) == Emptied(1, 100, 0)
     assert [item.path for item in folder.disk.bin.items()] == ["third", "second"]
+
+
+def test_what_came_within_a_day_stays_however_much_it_is(folder: DiskWorld) -> None:
+    bin_it(folder, "f", b"x" * 100)
+    assert folder.disk.bin.age(30, share_of(folder, 50)) == Emptied()
+    assert hidden(folder.root, "trash") == [b"x" * 100]
+
+
+def test_nothing_is_too_much_for_a_disk_of_unknown_size(folder: DiskWorld, hooked: Hooked) -> None:
+    hooked.real = OfUnknownSize()
+    put(folder, ".vaultsync/trash/2026-01-01/f")
+    assert folder.disk.bin.age(36_500, 0.1) == Emptied()
+    assert hidden(folder.root, "trash") == [b"data"]
+
+
+def share_of(folder: DiskWorld, size: int) -> float:
+    """Which part of the disk so many bytes are."""
+    total = os.statvfs(folder.root)
+    return size / (total.f_blocks * total.f_frsize)
+
+
+class OfUnknownSize(SystemFiles):
+    """A network file system that does not know its size."""
+
+    def space(self, directory: int) -> tuple[int, int]:
+        return 0, 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from tests.contract.worlds import BytesContent, DiskWorld, LinksOnly, WithoutExchange
 from tests.local.hooked import Crash, Hooked
 from tests.local.seeing import hidden, look, shown
+from vaultsync.core.errors import VaultsyncError
 from vaultsync.core.names import is_conflict
 from vaultsync.local.files import SystemFiles
 
@@ -214,6 +217,62 @@ def test_inode_number_given_out_again_is_not_ours(tmp_path: Path) -> None:
     token[2] = (world.root / "f").stat().st_ino
     assert world.disk.recover("f", "op", json.dumps(token)) is None
     assert shown(world.root) == {"f": b"theirs"}
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_edit_of_the_new_version_while_it_is_taken_back(tmp_path: Path, exists: bool) -> None:
+    for call in range(MANY):
+        world, hooked = world_in(tmp_path / str(call), SystemFiles)
+        (world.root / "d").mkdir()
+        old = None
+        if exists:
+            world.put_behind("d/f", b"old")
+            old = look(world, "d/f")
+        staged = world.disk.stage("d/f", BytesContent(b"new"), "op")
+        undo = "exchange" if exists else "rename"
+        edit = partial((world.root / "d/f").write_bytes, b"edit")
+        dying = partial(_dying, partial(hooked.before, undo, edit))
+        hooked.after("exchange" if exists else "move", partial(hooked.before, "sync", dying))
+        done = dies(hooked, call, partial(_fails, partial(world.disk.commit, staged, old)))
+        edited = b"edit" in everywhere(world)
+        restarted(world, SystemFiles)
+        world.disk.recover("d/f", "op", staged.token)
+        world.disk.clear_staging()
+        assert not edited or b"edit" in shown(world.root).values()
+        if done:
+            assert edited
+            return
+    pytest.fail("the commit never came to its end")
+
+
+def test_inodes_numbered_anew_before_recovery(tmp_path: Path) -> None:
+    world, hooked = world_in(tmp_path / "f", SystemFiles)
+    world.put_behind("f", b"old")
+    old = look(world, "f")
+    staged = world.disk.stage("f", BytesContent(b"new"), "op")
+    hooked.after("rename", lambda: hooked.crash_at(0))  # armed, not yet exchanged
+    with pytest.raises(Crash):
+        world.disk.commit(staged, old)
+    token = json.loads(staged.token)
+    token[2] += 1_000_003
+    restarted(world, SystemFiles)
+    assert world.disk.recover("f", "op", json.dumps(token)) is None
+    assert shown(world.root) == {"f": b"old"}
+
+
+def _dying(then: Callable[[], object]) -> None:
+    then()
+    raise OSError(errno.EIO, "the disk is dying")
+
+
+def _fails(action: Callable[[], object]) -> None:
+    with pytest.raises(VaultsyncError):
+        action()
+
+
+def everywhere(world: DiskWorld) -> list[bytes]:
+    places = (hidden(world.root, place) for place in ("staging", "trash"))
+    return [*shown(world.root).values(), *chain.from_iterable(places)]
 
 
 def test_folder_vanished_before_recovery(tmp_path: Path) -> None:

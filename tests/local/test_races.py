@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from tests.contract.worlds import BytesContent, DiskWorld, LinksOnly, WithoutExchange
 from tests.local.hooked import Hooked
 from tests.local.seeing import hidden, look, shown
-from vaultsync.core.errors import Stale
+from vaultsync.core.errors import Blocked, Stale
 from vaultsync.core.names import is_conflict
 from vaultsync.local.files import SystemFiles
 
@@ -76,6 +77,46 @@ class TestCommit:
         assert shown(folder.root) == {"f.txt": b"new", done.kept: b"edited"}
         assert done.entry == look(folder, "f.txt")
         assert hidden(folder.root, "staging") == []
+
+    def test_edit_of_a_new_version_that_cannot_be_kept_is_no_staged_file(
+        self, folder: DiskWorld, hooked: Hooked, old: Entry
+    ) -> None:
+        staged = folder.disk.stage("f.txt", BytesContent(b"new"), "op")
+
+        def edit_on_a_dying_disk() -> None:
+            (folder.root / "f.txt").write_bytes(b"edited")
+            hooked.fail("sync", errno.EIO)
+            hooked.after("exchange", lambda: hooked.fail("move", errno.EIO))
+
+        hooked.after("exchange", edit_on_a_dying_disk)
+        with pytest.raises(Blocked):
+            folder.disk.commit(staged, old)
+        hooked.forget()
+        folder.disk.discard(staged.token)
+        assert shown(folder.root) == {"f.txt": b"old"}
+        assert hidden(folder.root, "staging") == []
+        assert hidden(folder.root, "trash") == [b"edited"]
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_an_editor_that_opened_what_was_taken_back_loses_nothing(
+        self, folder: DiskWorld, hooked: Hooked, old: Entry, exists: bool
+    ) -> None:
+        path = "f.txt" if exists else "g.txt"
+        staged = folder.disk.stage(path, BytesContent(b"new"), "op")
+        editors = []
+
+        def opened_on_a_dying_disk() -> None:
+            editors.append((folder.root / path).open("ab"))
+            hooked.fail("sync", errno.EIO)
+
+        hooked.after("exchange" if exists else "move", opened_on_a_dying_disk)
+        with pytest.raises(Blocked):
+            folder.disk.commit(staged, old if exists else None)
+        folder.disk.discard(staged.token)
+        with editors[0] as editor:
+            editor.write(b" and edited")
+        (found,) = folder.disk.bin.returns()
+        assert shown(folder.root) == {"f.txt": b"old", found.kept: b"new and edited"}
 
     def test_expected_version_goes_to_the_trash(self, folder: DiskWorld, old: Entry) -> None:
         folder.disk.commit(folder.disk.stage("f.txt", BytesContent(b"new"), "op"), old)

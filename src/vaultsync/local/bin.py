@@ -19,7 +19,6 @@ from vaultsync.local.abilities import move
 from vaultsync.local.content import digest_of
 from vaultsync.local.faults import GONE, translated
 from vaultsync.local.folder import TRASH, Folder, Place
-from vaultsync.local.swap import ORPHANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 RECENT = 2 * 86_400.0
 """Seconds for which an item is looked at again, whether somebody goes on writing to it."""
+SPARED = 86_400.0
+"""Seconds that an item stays however much there is in the trash."""
 UNTOLD = 86_400.0
 """Seconds that an item stays at least where nobody can tell whether it is open."""
 
@@ -136,16 +137,19 @@ class Bin:
 
         Args:
             days: How long things are kept.
-            share: Which part of the disk the trash may take at most, 0 to 1.
+            share: Which part of the disk the trash may take at most, 0 to 1; what came within the
+                last day (`SPARED`) stays all the same, for it may be the only copy.
         """
         done = self.empty(self._clock.now() - days * 86_400)
         with self._folder.control(TRASH) as trash, translated(TRASH):
-            most = self._files.space(trash)[0] * share
+            total = self._files.space(trash)[0]
+        if not total:  # some network file systems do not know their size
+            return done
         items = sorted(self._items(0.0), key=lambda item: item.at)
         size = sum(item.node.size for item in items)
         shelves = set()
         for item in items:
-            if size <= most:
+            if size <= total * share or self._clock.now() - item.at < SPARED:
                 break
             shelves.add(item.shelf)
             before = done.files
@@ -244,12 +248,12 @@ class Bin:
     def _is_changed(self, item: _Item) -> bool:
         """Whether somebody wrote to an item after it went to the trash."""
         node, note = item.node, item.note
-        if not node.is_file or node.links != 1 or item.path.startswith(f"{ORPHANS}/"):
+        if not node.is_file or node.links != 1:
             return False
-        if note is None:
+        if note is None or note.ino != node.ino:
             # Nobody wrote down how it was. The rename moved its ctime alone; a write moves both.
             return node.mtime_ns == node.ctime_ns
-        if note.describes(node) or note.ino != node.ino:
+        if note.describes(node):
             return False
         if not note.sha256 or note.size != node.size:
             return True
@@ -268,6 +272,7 @@ class Bin:
             with (
                 suppress(VaultsyncError, OSError),
                 self._place(item.shelf, item.path) as (directory, name),
+                self._trash.making,  # or another one could get its name before it is removed
             ):
                 gone = self._unlink(item, directory, name)
         if gone:

@@ -135,13 +135,10 @@ class Swap:
             return LocalCommitted(self._shown(place, token), kept)
 
     def discard(self, token: str) -> None:
-        """Drop staged bytes. What came out of a swap is never dropped."""
+        """Drop staged bytes. What came out of a swap, or was edited, is never dropped."""
         known = Token.read(token)
         with self._folder.control(STAGING) as staging, translated(known.name):
-            for name in self._names(staging, known.name):
-                with suppress(FileNotFoundError):
-                    if self._files.stat(staging, name).ino == known.ino:
-                        self._files.unlink(staging, name)
+            self._drop(staging, known, lambda name: self._orphan(staging, name))
 
     def recover(self, path: str, token: str) -> Entry | None:
         """Tell whether a commit happened, and finish it if it stopped half way.
@@ -155,7 +152,8 @@ class Swap:
             try:
                 with self._folder.place(path) as place:
                     happened = self._finish(staging, place, known)
-                    self._drop(staging, known)  # before looking: a name less moves the ctime
+                    # Before looking: a name less moves the ctime.
+                    self._drop(staging, known, lambda name: self.keep(staging, name, place))
                     return self._shown(place, known) if happened else None
             except ParentMissing:
                 self._bury(staging, path, known)
@@ -175,8 +173,7 @@ class Swap:
                 if stem in known:
                     continue
                 if rest:
-                    with self._trash.take(staging, name, f"{ORPHANS}/{name}") as binned:
-                        self._files.sync(binned.directory)
+                    self._orphan(staging, name)
                 else:
                     self._files.unlink(staging, name)
 
@@ -286,6 +283,8 @@ class Swap:
         self._files.rename(place.directory, place.name, staging, token.name)
         if not token.describes(self._files.stat(staging, token.name)):
             self.put_back(staging, token.name, place)
+        else:
+            self._spare(staging, token.name, place)
 
     def _replace(self, staging: int, place: Place, token: Token, expected: Entry) -> str | None:
         files = self._files
@@ -335,9 +334,29 @@ class Swap:
             with suppress(FileNotFoundError):
                 self.put_back(staging, armed, place)
             return
-        files.sync(place.directory)
+        self._flush(place.directory)
         if not token.describes(files.stat(staging, armed)):
             self.keep(staging, armed, place)
+        else:
+            self._spare(staging, armed, place)
+
+    def _spare(self, staging: int, name: str, place: Place) -> None:
+        """Trash what was shown for a moment if somebody has it open: an edit returns from there."""
+        if self._in_use(staging, name):
+            with self._trash.take(staging, name, place.path) as binned:
+                self._flush(binned.directory)
+
+    def _in_use(self, staging: int, name: str) -> bool:
+        try:
+            descriptor = self._files.open(staging, name)
+        except OSError:  # a link
+            return False
+        try:
+            return not self._files.claim(descriptor)
+        except OSError:  # a file system that keeps no leases
+            return False
+        finally:
+            self._files.close(descriptor)
 
     def _settle(
         self, staging: int, armed: str, place: Place, expected: Entry, token: Token
@@ -363,7 +382,7 @@ class Swap:
         is_shown = shown is not None and shown.ino == token.ino
         waiting = self._stat(staging, token.name)
         armed = next((name for name in self._names(staging, token.name) if "." in name), None)
-        came_out = armed is not None and self._files.stat(staging, armed).ino != token.ino
+        came_out = armed is not None and not self._is_staged(staging, armed, token)
         if armed is None or not came_out:
             if not is_shown or shown is None:
                 return False
@@ -382,17 +401,41 @@ class Swap:
         self._files.sync(place.directory)
         return True
 
+    def _is_staged(self, staging: int, name: str, token: Token) -> bool:
+        """Whether a name holds the staged bytes; FAT numbers its inodes anew at each mount."""
+        node = self._files.stat(staging, name)
+        if node.ino == token.ino or node.is_directory:
+            return node.ino == token.ino
+        same = (node.size, node.mtime_ns) == (token.size, token.mtime_ns)
+        return same and self._digest_now(staging, name) == token.sha256
+
     def _bury(self, staging: int, path: str, token: Token) -> None:
         """Nothing can be at the path any more: what came out of it goes to the trash."""
-        self._drop(staging, token)
+        self._drop(staging, token, lambda _: None)
         for name in self._names(staging, token.name):
-            with self._trash.take(staging, name, path) as binned:
-                self._files.sync(binned.directory)
+            self._trash_durably(staging, name, path)
 
-    def _drop(self, staging: int, token: Token) -> None:
+    def _orphan(self, staging: int, name: str) -> None:
+        self._trash_durably(staging, name, f"{ORPHANS}/{name}")
+
+    def _trash_durably(self, staging: int, name: str, path: str) -> None:
+        with self._trash.take(staging, name, path) as binned:
+            self._files.sync(binned.directory)
+
+    def _drop(self, staging: int, token: Token, rescue: Callable[[str], object]) -> None:
+        """Remove staged bytes; but `rescue` a name whose bytes were shown for a moment and edited.
+
+        One that is shown still (a second link) is only a name.
+        """
         for name in self._names(staging, token.name):
-            if self._files.stat(staging, name).ino == token.ino:
-                self._files.unlink(staging, name)
+            with suppress(FileNotFoundError):
+                node = self._files.stat(staging, name)
+                if node.ino != token.ino:
+                    continue
+                if node.links > 1 or token.describes(node):
+                    self._files.unlink(staging, name)
+                else:
+                    rescue(name)
 
     def _names(self, staging: int, name: str) -> list[str]:
         listing = self._files.names(staging)
