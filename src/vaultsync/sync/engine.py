@@ -629,8 +629,8 @@ class Engine:
             return False
         obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
         if obstacle is not None:
-            if self._delays.waited(path) > LASTING and self._part(obstacle):
-                return False
+            if self._delays.waited(path) > LASTING:
+                self._part(obstacle)
             what = "A folder" if obstacle.endswith("/") else "A file"
             error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
             passing = self._delays.tries(path) < PATIENT
@@ -653,18 +653,13 @@ class Engine:
             self._behind.setdefault(leaving, set()).add(path)
         return leaving is None
 
-    def _part(self, obstacle: str) -> bool:
-        """Set the file aside where the vault has a folder of the same name; the folder keeps it.
-
-        Returns:
-            Whether that has been started.
-        """
+    def _part(self, obstacle: str) -> None:
+        """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
         row = self._agenda.clash(obstacle)
         if row is None or row.path in self._delays or self._is_unsure(row.path):
-            return False
+            return
         reason = "the vault has a folder of this name; the file is kept beside it"
         self._flight.start(Action(Verb.PART, row, reason), self._new_op())
-        return True
 
     def _is_unsure(self, path: str) -> bool:
         """Whether something is under way that may change what is known of a path."""
