@@ -211,8 +211,8 @@ RULES = (
         (
             Edit(
                 "core/plan.py",
-                "if local.tag == EMPTY:\n            return Action(Verb.PUSH, row, \"new empty",
-                "if local.tag != FULL:\n            return Action(Verb.PUSH, row, \"new empty",
+                'if local.tag == EMPTY:\n            return Action(Verb.PUSH, row, "new empty',
+                'if local.tag != FULL:\n            return Action(Verb.PUSH, row, "new empty',
             ),
         ),
         (_FOLDERS + "test_without_base",),

@@ -247,7 +247,9 @@ RULES = (
                 "if action.verb is Verb.ADOPT and action.path.isspace():",
             ),
         ),
-        ("tests/sync/test_engine.py::test_equal_to_what_was_there_a_while_ago_is_not_common_ground",),
+        (
+            "tests/sync/test_engine.py::test_equal_to_what_was_there_a_while_ago_is_not_common_ground",
+        ),
     ),
     Rule(
         "R7: a fresh look",
@@ -259,6 +261,8 @@ RULES = (
                 "meet = False",
             ),
         ),
-        ("tests/sync/test_engine.py::test_equal_to_what_was_there_a_while_ago_is_not_common_ground",),
+        (
+            "tests/sync/test_engine.py::test_equal_to_what_was_there_a_while_ago_is_not_common_ground",
+        ),
     ),
 )

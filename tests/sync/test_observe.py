@@ -210,9 +210,7 @@ def test_a_listing_tells_nothing_of_what_was_committed_after_it_began(
     assert remote.tag == device.vault.files["b"].tag
 
 
-def test_a_page_that_fails_proves_nothing(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_fails_proves_nothing(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("a", "b", "c"):
         device.local.write(path, b"one")
     device.settle()

@@ -391,7 +391,7 @@ class Engine:
     def _clear_way(self, path: str) -> None:
         """What waits behind a path is planned again when that path has changed."""
         for waiting in self._behind.pop(path, ()):
-            if self._delays.free(waiting):
+            if waiting not in self._unanswered and self._delays.free(waiting):
                 self._agenda.changed.add(waiting)
 
     def _end(self, task: Task, *, discard: bool) -> None:

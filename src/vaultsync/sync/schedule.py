@@ -250,14 +250,23 @@ class Delays:
         self._held = {path: replace(delay, due=now) for path, delay in self._held.items()}
 
     def release(self, path: str) -> None:
-        """A blocked path has changed: it need not wait any longer."""
+        """A path has changed: if it was blocked, it need not wait any longer."""
+        self._since.pop(path, None)
         delay = self._held.get(path)
         if delay is not None and delay.waiting.code == "blocked":
             del self._held[path]
 
     def free(self, path: str) -> bool:
-        """What stood in a path's way has changed: it need not wait; whether it did."""
-        return self._held.pop(path, None) is not None
+        """What stood in a path's way has changed: it need not wait for its time.
+
+        Returns:
+            Whether it waited for nothing else.
+        """
+        delay = self._held.get(path)
+        if delay is None or delay.look:
+            return False
+        del self._held[path]
+        return True
 
     def waited(self, path: str) -> float:
         """Seconds since a path was first tried in vain."""

@@ -59,6 +59,8 @@ class Verdicts:
             return
         seen_here = self.world.shown[device.name].get(row.path, set())
         seen_there = self.world.cloud.ever.get(row.path, set())
+        if not base.remote_tag:  # an ancestor of what the vault shows, perhaps moved here since
+            seen_there = set().union(*self.world.cloud.ever.values())
         if base.sha256 not in seen_here:
             self.broken("base", f"{device.name} {row.path}: never shown here: {base}")
         if base.sha256 not in seen_there:
