@@ -23,14 +23,14 @@ class Hooked:
     def __init__(self, real: Files | None = None) -> None:
         self.real = real or SystemFiles()
         self.calls: list[str] = []
-        self._hooks: list[tuple[str, str, Callable[[], None]]] = []
+        self._hooks: list[tuple[str, str, Callable[[], object]]] = []
         self._crash_at: int | None = None
 
     @property
     def files(self) -> Files:
         return cast("Files", self)
 
-    def before(self, operation: str, action: Callable[[], None]) -> None:
+    def before(self, operation: str, action: Callable[[], object]) -> None:
         """Run `action` once, before the next call of `operation`."""
         self._hooks.append(("before", operation, action))
 
