@@ -375,9 +375,7 @@ class TestRead:
         assert "sync" in hooked.calls
         assert hooked.calls.index("sync") < hooked.calls.index("read")
 
-    def test_a_link_in_place_of_a_file_is_not_read(
-        self, folder: DiskWorld, tmp_path: Path
-    ) -> None:
+    def test_a_link_in_place_of_a_file_is_not_read(self, folder: DiskWorld, tmp_path: Path) -> None:
         (tmp_path / "outside").write_bytes(b"not ours")
         (folder.root / "f.txt").symlink_to(tmp_path / "outside")
         files = SystemFiles()

@@ -29,8 +29,7 @@ RULES = (
                 "local/scan.py",
                 "                    if isinstance(opened, Unseen):\n"
                 "                        yield opened",
-                "                    if isinstance(opened, Unseen):\n"
-                "                        pass",
+                "                    if isinstance(opened, Unseen):\n                        pass",
             ),
         ),
         ("tests/local/test_scan.py::test_unreadable_directory_says_nothing_about_what_is_below",),
@@ -173,9 +172,7 @@ RULES = (
                 "if self.marker is None:",
             ),
         ),
-        (
-            "tests/local/test_folder.py::TestCheck::test_another_synced_folder_in_its_place",
-        ),
+        ("tests/local/test_folder.py::TestCheck::test_another_synced_folder_in_its_place",),
     ),
     Rule(
         "root marker: missing",
@@ -188,8 +185,7 @@ RULES = (
             ),
             Edit(
                 "local/folder.py",
-                "                self.check()\n"
-                "                if self._which(top) != self._known:",
+                "                self.check()\n                if self._which(top) != self._known:",
                 "                if self._which(top) is None:",
             ),
             Edit(
@@ -210,7 +206,9 @@ RULES = (
                 "if total and free - self._promised - size < 0:",
             ),
         ),
-        ("tests/local/test_room.py::test_what_fits_but_for_the_reserve_is_refused_and_nothing_staged",),
+        (
+            "tests/local/test_room.py::test_what_fits_but_for_the_reserve_is_refused_and_nothing_staged",
+        ),
     ),
     Rule(
         "probed conditions",

@@ -45,7 +45,10 @@ RULES = (
                 "            pass\n        finally:",
             ),
         ),
-        ("tests/local/test_power_cuts.py::test_staging",),
+        (
+            "tests/local/test_power_cuts.py::test_new_file",
+            "tests/local/test_power_cuts.py::test_replacement",
+        ),
     ),
     Rule(
         "what is irreversible is journalled on the disk",
@@ -251,8 +254,8 @@ RULES = (
         (
             Edit(
                 "local/bin.py",
-                "return digest_of(self._files, directory, name) != note.sha256",
-                "return False",
+                "if note.describes(node) or note.ino != node.ino:",
+                "if note.ino:",
             ),
         ),
         (
