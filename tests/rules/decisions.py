@@ -202,7 +202,8 @@ RULES = (
                 'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
                 "        return None",
                 'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
-                '        return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER else None',
+                '        return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER'
+                " else None",
             ),
         ),
         (_FOLDERS + "test_since_base",),

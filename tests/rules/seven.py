@@ -45,8 +45,10 @@ RULES = (
             ),
         ),
         (
-            "tests/remote/test_bucket.py"
-            "::test_recovering_tells_whether_it_happened_and_gives_up_what_did_not",
+            (
+                "tests/remote/test_bucket.py"
+                "::test_recovering_tells_whether_it_happened_and_gives_up_what_did_not"
+            ),
         ),
     ),
     Rule(
@@ -134,8 +136,10 @@ RULES = (
             ),
         ),
         (
-            "tests/core/test_plan.py::TestMarks"
-            "::test_with_a_write_of_unknown_outcome_nothing_is_done_blindly",
+            (
+                "tests/core/test_plan.py::TestMarks"
+                "::test_with_a_write_of_unknown_outcome_nothing_is_done_blindly"
+            ),
         ),
     ),
     Rule(
@@ -213,8 +217,10 @@ RULES = (
         ),
         (
             _LATE + "test_once_nothing_can_arrive_a_deletion_is_one",
-            "tests/core/test_plan.py::TestMarks"
-            "::test_the_mark_ends_once_both_sides_are_equal_and_nothing_can_arrive",
+            (
+                "tests/core/test_plan.py::TestMarks"
+                "::test_the_mark_ends_once_both_sides_are_equal_and_nothing_can_arrive"
+            ),
         ),
     ),
     Rule(

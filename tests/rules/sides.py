@@ -98,8 +98,10 @@ RULES = (
             ),
         ),
         (
-            "tests/remote/test_copying.py"
-            "::test_where_conditions_of_copies_are_ignored_it_is_copied_in_parts",
+            (
+                "tests/remote/test_copying.py"
+                "::test_where_conditions_of_copies_are_ignored_it_is_copied_in_parts"
+            ),
         ),
     ),
     Rule(
@@ -259,8 +261,10 @@ RULES = (
             ),
         ),
         (
-            "tests/local/test_bin.py"
-            "::test_what_is_written_to_in_the_trash_comes_back_as_a_conflict_copy",
+            (
+                "tests/local/test_bin.py"
+                "::test_what_is_written_to_in_the_trash_comes_back_as_a_conflict_copy"
+            ),
         ),
     ),
     Rule(

@@ -404,7 +404,7 @@ def test_the_marker_is_there_before_the_last_file_goes(seed: int, tmp_path: Path
 def test_what_precedes_a_request_is_on_the_disk(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before an upload or a deletion can be seen, the journal tells of it even after a power cut."""
+    """Before an upload or a deletion can be seen, the journal tells of it after any power cut."""
     transaction, durable = device.store.transaction, [False]
 
     def note(**how: bool) -> AbstractContextManager[None]:
