@@ -91,6 +91,14 @@ def test_a_source_holds_what_is_wanted(action: Action, rows: list[Row], examined
     assert not source.intents
 
 
+def test_another_content_of_the_same_size_is_not_borrowed() -> None:
+    for verb in (Verb.PUSH, Verb.PULL):
+        action, source = moved(verb)
+        assert source.base is not None
+        source = replace(source, base=replace(source.base, sha256="another"))
+        assert borrow(action, [source], examined=True) is action
+
+
 def test_what_is_known_to_be_equal_is_borrowed() -> None:
     for verb in (Verb.PUSH, Verb.PULL):
         action, row = moved(verb)

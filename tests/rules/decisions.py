@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.rules.rule import Edit, Rule
 
 _PLAN = "tests/core/test_plan.py::"
-_ALWAYS = "tests/core/test_plan_always.py::TestAlways::"
 _FOLDERS = "tests/core/test_plan_folders.py::TestFolders::"
 _OBSERVE = "tests/sync/test_observe.py::"
 _ENGINE = "tests/sync/test_engine.py::"
@@ -33,7 +32,10 @@ RULES = (
                 "if there is Change.DELETED:\n        return Action(Verb.PULL",
             ),
         ),
-        (_PLAN + "TestTable::test_since_base", _ENGINE + "test_an_edit_beats_a_deletion"),
+        (
+            _PLAN + "TestTable::test_since_base",
+            _ENGINE + "test_an_edit_there_beats_a_deletion_here",
+        ),
     ),
     Rule(
         "two edits are both kept",
@@ -117,7 +119,7 @@ RULES = (
             ),
         ),
         (
-            _ALWAYS + "test_nothing_is_deleted_without_base_and_confirmed_absence",
+            _PLAN + "TestTable::test_since_base",
             _OBSERVE + "test_what_is_missing_at_one_look_is_deleted_nowhere",
         ),
     ),
@@ -134,7 +136,7 @@ RULES = (
             ),
         ),
         (
-            _ALWAYS + "test_nothing_is_deleted_without_base_and_confirmed_absence",
+            _PLAN + "TestTable::test_since_base",
             _OBSERVE + "test_what_is_missing_at_one_look_is_deleted_nowhere",
         ),
     ),
@@ -200,7 +202,8 @@ RULES = (
                 'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
                 "        return None",
                 'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
-                '        return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER else None',
+                '        return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER'
+                " else None",
             ),
         ),
         (_FOLDERS + "test_since_base",),
@@ -238,9 +241,14 @@ RULES = (
                 "return entry.sha256 == base.sha256\n    return not pushing and",
                 "return True\n    return pushing or",
             ),
+            Edit(
+                "sync/executor.py",
+                "            if content.sha256() != held.sha256:\n",
+                "            if not content.sha256():\n",
+            ),
         ),
         (
-            "tests/core/test_moves.py::test_a_source_holds_what_is_wanted",
+            "tests/core/test_moves.py::test_another_content_of_the_same_size_is_not_borrowed",
             "tests/sync/test_moves.py::test_another_file_of_the_same_size_is_no_move",
         ),
     ),

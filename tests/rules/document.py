@@ -7,11 +7,11 @@ from tests.rules.table import CHAPTERS
 FILE = "docs/rules.md"
 _HEAD = """# The rules, and what proves them
 
-Each row is a rule without which a file could be lost, a conflict copy made for nothing, or a guard be
-passed. `python -m tests.rules` takes them out of a copy of the sources, one at a time, and runs the
-tests named here: each has to turn red. `python -m tests.rules --write` writes this page from
-`tests/rules`. Some rules are masked by others, so that both are taken out; those that nothing can
-turn red are in [decision 16](decisions/0016-rules-without-a-test.md).
+Each row is a rule without which a file could be lost, a conflict copy made for nothing, or a guard
+be passed. `python -m tests.rules` takes them out of a copy of the sources, one at a time, and runs
+the tests named here: each has to turn red. `python -m tests.rules --write` writes this page from
+`tests/rules`. Rules that others mask have
+[their own ways](decisions/0016-rules-that-others-mask.md).
 """
 
 

@@ -1,4 +1,4 @@
-"""What a rule of the sync model is to the tests: a sentence, and the code without which it fails."""
+"""A rule of the sync model, for the tests: a sentence, and the code without which it fails."""
 
 from __future__ import annotations
 

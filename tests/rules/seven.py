@@ -32,7 +32,7 @@ RULES = (
                 "for operation in store.journal()[:0]:",
             ),
         ),
-        (_MOVES + "test_a_crash_after_the_copy_makes_no_second_one",),
+        (_LATE + "test_what_was_edited_after_a_crash_meets_only_itself",),
     ),
     Rule(
         "R1: ancestors",
@@ -45,8 +45,10 @@ RULES = (
             ),
         ),
         (
-            "tests/remote/test_bucket.py"
-            "::test_recovering_tells_whether_it_happened_and_gives_up_what_did_not",
+            (
+                "tests/remote/test_bucket.py"
+                "::test_recovering_tells_whether_it_happened_and_gives_up_what_did_not"
+            ),
         ),
     ),
     Rule(
@@ -134,8 +136,10 @@ RULES = (
             ),
         ),
         (
-            "tests/core/test_plan.py::TestMarks"
-            "::test_with_a_write_of_unknown_outcome_nothing_is_done_blindly",
+            (
+                "tests/core/test_plan.py::TestMarks"
+                "::test_with_a_write_of_unknown_outcome_nothing_is_done_blindly"
+            ),
         ),
     ),
     Rule(
@@ -213,8 +217,10 @@ RULES = (
         ),
         (
             _LATE + "test_once_nothing_can_arrive_a_deletion_is_one",
-            "tests/core/test_plan.py::TestMarks"
-            "::test_the_mark_ends_once_both_sides_are_equal_and_nothing_can_arrive",
+            (
+                "tests/core/test_plan.py::TestMarks"
+                "::test_the_mark_ends_once_both_sides_are_equal_and_nothing_can_arrive"
+            ),
         ),
     ),
     Rule(
@@ -247,9 +253,7 @@ RULES = (
                 "if action.verb is Verb.ADOPT and action.path.isspace():",
             ),
         ),
-        (
-            "tests/sync/test_engine.py::test_equal_to_what_was_there_a_while_ago_is_not_common_ground",
-        ),
+        ("tests/sync/test_engine.py::test_a_digest_known_without_a_look_is_not_common_ground",),
     ),
     Rule(
         "R7: a fresh look",

@@ -45,7 +45,10 @@ RULES = (
                 "            pass\n        finally:",
             ),
         ),
-        ("tests/local/test_power_cuts.py::test_staging",),
+        (
+            "tests/local/test_power_cuts.py::test_new_file",
+            "tests/local/test_power_cuts.py::test_replacement",
+        ),
     ),
     Rule(
         "what is irreversible is journalled on the disk",
@@ -95,8 +98,10 @@ RULES = (
             ),
         ),
         (
-            "tests/remote/test_copying.py"
-            "::test_where_conditions_of_copies_are_ignored_it_is_copied_in_parts",
+            (
+                "tests/remote/test_copying.py"
+                "::test_where_conditions_of_copies_are_ignored_it_is_copied_in_parts"
+            ),
         ),
     ),
     Rule(
@@ -251,13 +256,15 @@ RULES = (
         (
             Edit(
                 "local/bin.py",
-                "return digest_of(self._files, directory, name) != note.sha256",
-                "return False",
+                "if note.describes(node) or note.ino != node.ino:",
+                "if note.ino:",
             ),
         ),
         (
-            "tests/local/test_bin.py"
-            "::test_what_is_written_to_in_the_trash_comes_back_as_a_conflict_copy",
+            (
+                "tests/local/test_bin.py"
+                "::test_what_is_written_to_in_the_trash_comes_back_as_a_conflict_copy"
+            ),
         ),
     ),
     Rule(

@@ -65,7 +65,7 @@ without base nothing is deleted
 
 
 @functools.cache
-def tests_in(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     """Names of the tests of a file, those in a class with its name."""
     found = set()
     for node in ast.parse((ROOT / file).read_text()).body:
@@ -95,7 +95,7 @@ def test_a_rule_names_tests_that_exist(rule: Rule) -> None:
     assert rule.tests
     for test in rule.tests:
         file, _, name = test.partition("[")[0].partition("::")
-        assert name in tests_in(file), test
+        assert name in names_in(file), test
 
 
 def test_the_page_says_what_the_table_says() -> None:

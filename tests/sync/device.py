@@ -41,7 +41,7 @@ class Device:
             self.pool,
             self.clock,
             lambda: f"{self.name}-{next(self._ops)}",
-            lambda path: self.ignored(path),
+            lambda path: self.ignored(path),  # noqa: PLW0108 - it may be set later
             Settings(poll_seconds=1.0, delete_quiet=0.5, lanes=4),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,14 +12,12 @@ from tests.fakes import FakeClock, Faults, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
 from vaultsync.core.errors import Retry, Stale
-from vaultsync.core.model import Verb
+from vaultsync.core.model import Entry, Kind, Row, Verb
 from vaultsync.state.store import Journalled
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from vaultsync.core.model import Entry
 
 
 def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
@@ -116,6 +116,17 @@ def test_an_edit_beats_a_deletion(device: Device, other: Device) -> None:
     other.settle()
     device.settle()
     assert device.local.files["a.txt"].data == b"edited!"
+
+
+def test_an_edit_there_beats_a_deletion_here(device: Device, other: Device) -> None:
+    device.local.write("a.txt", b"one")
+    device.settle()
+    other.settle()
+    other.local.write("a.txt", b"edited!")
+    other.settle()
+    device.local.remove("a.txt")
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a.txt": b"edited!"}
 
 
 def test_nothing_moves_at_rest(device: Device) -> None:
@@ -331,6 +342,24 @@ def test_equal_to_what_was_there_a_while_ago_is_not_common_ground(device: Device
     assert b"theirs" not in device.local.trash
 
 
+def test_a_digest_known_without_a_look_is_not_common_ground(device: Device) -> None:
+    """Rule R7 where both digests are known already, as a link's is from any scan."""
+    device.settle()
+    digest = hashlib.sha256(b"same").hexdigest()
+    device.local.write("a", b"same")
+    here = device.local.look("a")
+    assert here is not None
+    there = Entry(Kind.FILE, 4, "etag", digest, stamp="a while ago")
+    with device.store.transaction():
+        device.store.save([Row("a", local=replace(here, sha256=digest), remote=there)])
+    device.engine._agenda.changed.add("a")
+    for _ in range(5):
+        device.step()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a": b"same"}
+    assert not device.local.trash
+
+
 def test_an_old_intent_is_no_news_to_a_newer_base(device: Device) -> None:
     """An upload of unknown outcome that we have built upon since: our edit meets nobody's."""
     device.local.write("f.txt", b"one")
@@ -395,7 +424,7 @@ def test_the_marker_is_there_before_the_last_file_goes(seed: int, tmp_path: Path
 def test_what_precedes_a_request_is_on_the_disk(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before an upload or a deletion can be seen, the journal tells of it even after a power cut."""
+    """Before an upload or a deletion can be seen, the journal tells of it after any power cut."""
     transaction, durable = device.store.transaction, [False]
 
     def note(**how: bool) -> AbstractContextManager[None]:

@@ -47,6 +47,24 @@ def test_what_was_edited_while_an_upload_had_no_answer_meets_only_itself(device:
     assert device.local.tree() == device.vault.tree() == {"a": b"two"}
 
 
+def test_what_was_edited_after_a_crash_meets_only_itself(device: Device) -> None:
+    """Rule R1: what the journal tells of is asked after before anything is planned."""
+    device.local.write("a", b"one")
+
+    def die(name: str, path: str) -> None:
+        if (name, path) == ("after commit", "a"):
+            raise KeyboardInterrupt
+
+    device.vault.fault = die
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.vault.fault = lambda _name, _path: None
+    device.local.write("a", b"two")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a": b"two"}
+
+
 def test_who_builds_upon_an_upload_without_an_answer_is_no_stranger(device: Device) -> None:
     """Rule R1: our operation is among the ancestors of what another device made of it."""
     device.local.write("a", b"one")

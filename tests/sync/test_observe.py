@@ -285,7 +285,12 @@ def test_becoming_ignored_deletes_nothing_and_ceasing_to_be_merges(device: Devic
     device.local.write("a.tmp", b"here")
     device.settle()
     device.ignored = device.local.ignored = device.vault.ignored = lambda path: path == "a.tmp"
-    device.settle()
+    for _ in range(2):  # two scans before the vault is listed again
+        device.engine._observer.look_at("")
+        for _ in range(5):
+            device.step()
+    pass_time(device, 5)
+    assert "a.tmp" in device.vault.files
     assert device.store.row("a.tmp").base is None
     device.local.remove("a.tmp")
     device.settle()
