@@ -223,17 +223,32 @@ class Store:
             start = rows[-1].path + "\0"
 
     def _with_intents(self, rows: list[Row]) -> list[Row]:
-        """Fill in the operation ids of unknown outcome; there are nearly always none."""
+        """Fill in the operation ids of unknown outcome; there are nearly always none.
+
+        The mark LOCAL_GONE is of every version that a deletion of ours may still take away.
+        """
         found = self._db.execute(
-            "SELECT path, op FROM intent WHERE path >= ? AND path <= ?",
+            "SELECT path, op, iif(json_extract(base, '$.ops[0]') IS op, NULL,"
+            " json_extract(base, '$.remote_tag')) FROM intent WHERE path >= ? AND path <= ?",
             (rows[0].path, rows[-1].path),
         ).fetchall()
         if not found:
             return rows
         intents: dict[str, tuple[str, ...]] = {}
-        for path, op in found:
+        endangered: set[tuple[str, str]] = set()
+        for path, op, deleted in found:
             intents[path] = (*intents.get(path, ()), op)
-        return [replace(row, intents=intents.get(row.path, ())) for row in rows]
+            if deleted is not None:
+                endangered.add((path, deleted))
+        return [
+            replace(
+                row,
+                intents=intents.get(row.path, ()),
+                local_gone=row.local_gone
+                or (row.base is not None and (row.path, row.base.remote_tag) in endangered),
+            )
+            for row in rows
+        ]
 
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows; one that says nothing any more is removed. Call within a transaction."""
@@ -346,6 +361,14 @@ class Store:
             "SELECT base FROM intent WHERE op = ? AND path = ?", (op, path)
         ).fetchone()
         return None if found is None else _load(found[0])
+
+    def deleting(self) -> Iterator[Row]:
+        """Rows with the mark LOCAL_GONE and no operation of unknown outcome. Walks all rows."""
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM path WHERE b_gone = 1 AND b_kind IN ('file', 'link')"  # noqa: S608
+            " AND NOT EXISTS (SELECT 1 FROM intent WHERE intent.path = path.path)"
+        ).fetchall()
+        yield from map(_row, found)
 
     def renew_intents(self, since: float) -> None:
         """Take all intents to have been made at a time: how old they are is not known any more."""

@@ -42,7 +42,7 @@ from vaultsync.sync.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vaultsync.core.model import Row
+    from vaultsync.core.model import Base, Row
     from vaultsync.core.ports import Clock, Side, VaultMark
     from vaultsync.core.safety import Guard
     from vaultsync.state.store import Store
@@ -123,6 +123,9 @@ class Engine:
         self.trouble: tuple[VaultsyncError, int] | None = None
         with store.transaction():
             store.renew_intents(self._observer.lasting())
+            for row in store.deleting():
+                if row.base is not None:
+                    self._intend_deletion(row.path, row.base)
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
@@ -445,16 +448,19 @@ class Engine:
         path, operation, action = task.path, task.operation, task.action
         log.info("what became of a request for %s is not known: %s", path, error)
         if action is not None and action.verb is Verb.DELETE_REMOTE and action.row.base is not None:
-            # Remembered as long as it can still arrive.
-            unknown = Journalled(path, task.op, action.verb, "", action.row.base)
             with self._store.transaction(durable=True):
-                self._store.intend(unknown, self._observer.lasting())
+                self._intend_deletion(path, action.row.base)
         self._flight.end(task, discard=False)
         self._observer.committed(path)
         self._delays.hold(path, "retry", error, look=operation is None)
         if operation is not None:
             self._unanswered[path] = operation
         self._flight.probe()
+
+    def _intend_deletion(self, path: str, base: Base) -> None:
+        """Remember a deletion as long as it can still arrive. Runs within a transaction."""
+        unknown = Journalled(path, self._new_op(), Verb.DELETE_REMOTE, "", base)
+        self._store.intend(unknown, self._observer.lasting())
 
     def _not_done(self, task: Task) -> None:
         """A journalled operation did not happen, as far as can be seen; a PUT may still arrive."""
