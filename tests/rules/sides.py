@@ -256,8 +256,8 @@ RULES = (
         (
             Edit(
                 "local/bin.py",
-                "if note.describes(node) or note.ino != node.ino:",
-                "if note.ino:",
+                "if note.describes(node):\n            return False",
+                "if note.ino:\n            return False",
             ),
         ),
         (

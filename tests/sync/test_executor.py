@@ -9,8 +9,8 @@ import pytest
 
 from tests.fakes import FakeClock, MemorySide
 from vaultsync.core.errors import Stale
-from vaultsync.core.model import Absence, Action, Base, Entry, Kind, Row, Verb
-from vaultsync.sync.executor import Executor, Prepared, Result, recovered_push
+from vaultsync.core.model import Absence, Action, Base, Entry, Row, Verb
+from vaultsync.sync.executor import Executor, Prepared, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,13 +236,3 @@ def test_a_folder_is_not_made_where_a_file_is(pair: Pair) -> None:
 def _unknown(entry: Entry | None) -> Entry | None:
     """As a scan or a listing shows it: without a digest."""
     return None if entry is None else replace(entry, sha256=None)
-
-
-@pytest.mark.parametrize("known", [("mine",), ("later", "mine")])
-def test_a_write_that_base_knows_of_already_does_not_turn_it_back(known: tuple[str, ...]) -> None:
-    older = Base(Kind.FILE, 3, "old", "local", "older", ops=("mine",))
-    base = replace(older, sha256="new", remote_tag="new", ops=known)
-    entry = Entry(Kind.FILE, 3, "newest", ops=("newest", "later", "mine"))
-    row = Row("f", base=base, remote=replace(entry, tag="seen"), intents=("mine",))
-    found = replace(row, remote=entry, remote_absence=Absence.PRESENT)
-    assert recovered_push(row, "mine", older, entry) == found

@@ -135,13 +135,14 @@ class Agenda:
     def leaving(self, path: str) -> str | None:
         """The file that has to go from the vault before something can be pushed below its name.
 
-        Nobody is to see a file and a folder of one name because a file became a folder here.
+        Nobody is to see a file and a folder of one name because a file became a folder here; and an
+        empty folder is nothing to put beside a file.
         """
         for directory in [*names.parents(path), path]:
             row = self._store.row(directory.removesuffix("/"))
-            if row.path == path or row.local is not None or row.base is None:
+            if row.path == path or row.remote is None or row.local is not None:
                 continue
-            if row.remote is not None and row.remote.tag == row.base.remote_tag:
+            if directory == path or (row.base and row.remote.tag == row.base.remote_tag):
                 return row.path
         return None
 

@@ -42,7 +42,7 @@ from vaultsync.sync.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vaultsync.core.model import Base, Row
+    from vaultsync.core.model import Row
     from vaultsync.core.ports import Clock, Side, VaultMark
     from vaultsync.core.safety import Guard
     from vaultsync.state.store import Store
@@ -260,7 +260,7 @@ class Engine:
         elif action.verb is Verb.CONFLICT:
             self._store.save([replace(action.row, base=None)])
         elif action.verb is Verb.PUSH:
-            folder = Base(Kind.DIR, 0, "", "", MARKER)
+            folder = Base(Kind.DIR, 0, "", "", MARKER, ops=(task.op,))
             made = Journalled(task.path, task.op, action.verb, "", folder)
             self._store.intend(made, self._observer.lasting())
 
