@@ -84,7 +84,7 @@ RULES = (
         "Before the version here is set aside, the path has no base any more.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "self._store.save([replace(action.row, base=None)])",
                 "self._store.save([action.row])",
             ),

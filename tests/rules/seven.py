@@ -68,7 +68,7 @@ RULES = (
         "Before a DELETE leaves it is journalled that the file is gone here.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "self._store.save([replace(action.row, local_gone=True)])",
                 "self._store.save([action.row])",
             ),
@@ -98,7 +98,7 @@ RULES = (
         " version that carries its id is our own.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "if operation is not None and operation.verb is Verb.PUSH:",
                 "if operation is not None and operation.verb is Verb.PULL:",
             ),
@@ -110,7 +110,7 @@ RULES = (
         "A version in the vault that carries the id of such a write becomes base.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "return recovered_push(row, op, intended, remote)",
                 "return row",
             ),
@@ -198,7 +198,7 @@ RULES = (
                 "settle = row.local_gone",
             ),
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "gone = row.local_gone and bool(row.intents)",
                 "gone = False",
             ),
@@ -234,10 +234,10 @@ RULES = (
         "Right after the old path is deleted, the new one is looked at: there, the mark goes.",
         (
             Edit(
-                "sync/engine.py",
-                "                self._agenda.changed.add(above)\n"
-                "            self._look_at_moved(path)",
-                "                self._agenda.changed.add(above)",
+                "sync/recorder.py",
+                "                self._backlog.plan(above)\n"
+                "            self.look_at_moved(path)",
+                "                self._backlog.plan(above)",
             ),
         ),
         (_MOVES + "test_after_the_old_path_is_deleted_the_new_one_is_looked_at",),
@@ -248,7 +248,7 @@ RULES = (
         " when the file was here does.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/starter.py",
                 "if action.verb is Verb.ADOPT and action.row.base is None and _is_file(action):",
                 "if action.verb is Verb.ADOPT and action.path.isspace():",
             ),

@@ -55,7 +55,7 @@ RULES = (
         "The commit of the database that precedes a request is synced.",
         (
             Edit(
-                "sync/engine.py",
+                "sync/recorder.py",
                 "with self._store.transaction(durable=bool(prepared)):",
                 "with self._store.transaction(durable=False):",
             ),

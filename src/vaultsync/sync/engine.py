@@ -7,64 +7,35 @@ an error.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core import moves, names
-from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale, VaultsyncError
-from vaultsync.core.model import (
-    FULL,
-    IMPLIED,
-    MARKER,
-    Absence,
-    Action,
-    Base,
-    Entry,
-    Kind,
-    State,
-    Status,
-    Verb,
-    Waiting,
-)
-from vaultsync.core.plan import agreed, decide
-from vaultsync.state.store import Damaged, Journalled
-from vaultsync.sync.agenda import Agenda, Changed
-from vaultsync.sync.executor import Prepared, Result, recovered_push
-from vaultsync.sync.flight import Flight, NotDone, Report, Stage, Task, told
+from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, VaultsyncError
+from vaultsync.core.model import State, Status, Waiting
+from vaultsync.state.store import Damaged
+from vaultsync.sync.agenda import Agenda
+from vaultsync.sync.backlog import Backlog
+from vaultsync.sync.flight import Flight
 from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
 from vaultsync.sync.recognition import Recognition
+from vaultsync.sync.recorder import Recorder, unexpected
 from vaultsync.sync.restless import Restless
-from vaultsync.sync.schedule import Delays, Gate
+from vaultsync.sync.schedule import Gate
 from vaultsync.sync.settings import Settings
+from vaultsync.sync.starter import HELD_BACK, Starter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from vaultsync.core.model import Row
     from vaultsync.core.ports import Clock, Side, VaultMark
     from vaultsync.core.safety import Guard
     from vaultsync.state.store import Store
     from vaultsync.sync.flight import Pool
 
-log = logging.getLogger(__name__)
-
-BATCH = 500
-"""Decisions that only touch the database, per turn."""
 PROBE = 60.0
 """Seconds at most between two tries to use a side that could not be used."""
 PROBE_SIGN_IN = 2.0
 """Seconds at most between two looks whether somebody has signed in again."""
-HELD_BACK = 30.0
-"""Seconds that new files wait at most for the end of a pass that may show where they came from."""
-EXAMINED = 10_000
-"""Remote versions that are remembered to have told no digest."""
-PATIENT = 5
-"""Tries that a fault counts for which only a person can put right."""
-LASTING = 25 * 60.0
-"""Seconds, more than a request can be late, after which a file and a folder of one name will not
-part by themselves."""
 
 
 class Engine:
@@ -90,13 +61,12 @@ class Engine:
         self.settings = settings or Settings()
         self._store = store
         self._clock = clock
-        self._new_op = new_op
-        self._flight = Flight(local, remote, pool, clock)
-        self._agenda = Agenda(store, self._flight.short_work)
-        self._delays = Delays(clock)
+        self._flight = flight = Flight(local, remote, pool, clock)
+        self._agenda = agenda = Agenda(store, flight.short_work)
+        self._backlog = backlog = Backlog(store, clock, flight, agenda)
         seen = None if mark is None else Recognition(store, clock, mark, new_op)
-        self.guards = Guards(store, clock, self.settings.limits, seen)
-        self._observer = Observer(
+        self.guards = guards = Guards(store, clock, self.settings.limits, seen)
+        self._observer = observer = Observer(
             store,
             local,
             remote,
@@ -104,16 +74,26 @@ class Engine:
             self.settings,
             ignored,
             changed=self._noticed,
-            wake=self._flight.wake,
-            busy=lambda path: path in self._flight.tasks,
+            wake=flight.wake,
+            busy=lambda path: path in flight.tasks,
         )
-        self._restless = Restless(clock.monotonic)
-        self._root = Gate(clock)
+        self._root = root = Gate(clock)
         self._cloud = Gate(clock)
-        self._unanswered: dict[str, Journalled] = {}
-        self._examined: dict[str, str] = {}
-        self._held_back = Changed(everything=False)
-        self._behind: dict[str, set[str]] = {}
+        restless = Restless(clock.monotonic)
+        self._recorder = Recorder(
+            store, clock, new_op, flight, backlog, observer, guards, restless, root
+        )
+        self._starter = Starter(
+            store,
+            new_op,
+            flight,
+            agenda,
+            backlog,
+            observer,
+            guards,
+            restless,
+            self.settings.lanes,
+        )
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
@@ -125,7 +105,7 @@ class Engine:
             store.renew_intents(self._observer.lasting())
             for row in store.deleting():
                 if row.base is not None:
-                    self._intend_deletion(row.path, row.base)
+                    self._recorder.intend_deletion(row.path, row.base)
         for operation in store.journal():
             self._flight.recover(operation, store.row(operation.path))
 
@@ -179,12 +159,16 @@ class Engine:
         """
         reports = self._flight.take(min(patience, self._idle_seconds()))
         try:
-            self._record(reports)
+            for report in reports:
+                if report.task is None:
+                    self._probed(report.outcome)
+            self._recorder.record(reports)
             self._observe()
-            self._retry()
+            if self._may_start():
+                self._backlog.retry()
             for path in self.guards.turn():
-                self._agenda.changed.add(path)
-            self._start()
+                self._backlog.plan(path)
+            self._starter.start(self._may_start)
         except Damaged:
             raise
         except (Blocked, Fatal) as error:
@@ -203,7 +187,7 @@ class Engine:
         elif not self._cloud.open:
             due.append(None if self._flight.probing else self._cloud.due)
         if self._may_start():
-            due += [self._delays.next(), self.guards.due]
+            due += [self._backlog.delays.next(), self.guards.due]
             room = len(self._flight.tasks) < self.settings.lanes
             if room and self._agenda.ready:
                 return 0.0
@@ -212,265 +196,10 @@ class Engine:
     def _may_start(self) -> bool:
         return self._root.open and self._cloud.open and not self._paused
 
-    # Recording
-
-    def _record(self, reports: Iterable[Report]) -> None:
-        """One transaction for all reports; what it journals may become visible afterwards."""
-        prepared: list[Task] = []
-        results: list[tuple[Task, Result]] = []
-        failed: list[tuple[Task, object]] = []
-        for report in reports:
-            task, outcome = report.task, report.outcome
-            if task is None:
-                self._probed(outcome)
-            elif isinstance(outcome, Prepared):
-                task.prepared = outcome
-                prepared.append(task)
-            elif isinstance(outcome, Result):
-                results.append((task, outcome))
-            else:
-                failed.append((task, outcome))
-        if prepared or results:
-            try:
-                with self._store.transaction(durable=bool(prepared)):
-                    for task in prepared:
-                        self._journal(task)
-                    for task, result in results:
-                        self._settle(task, result)
-            except VaultsyncError as error:
-                self._unrecorded(prepared, [task for task, _ in results], error)
-                raise
-        for task in prepared:
-            self._flight.commit(task)
-        for task, result in results:
-            self._settled(task, result)
-        for task, fault in failed:
-            self._failed(task, fault)
-
-    def _journal(self, task: Task) -> None:
-        """Note what is about to become visible. Runs within a transaction."""
-        if task.prepared is None:
-            raise ValueError("only what was prepared is journalled")
-        action = task.prepared.action
-        task.operation = task.prepared.journalled()
-        if task.operation is not None:
-            self._store.begin(task.operation)
-        elif action.verb is Verb.DELETE_REMOTE:
-            self._store.save([replace(action.row, local_gone=True)])
-        elif action.verb is Verb.CONFLICT:
-            self._store.save([replace(action.row, base=None)])
-        elif action.verb is Verb.PUSH:
-            folder = Base(Kind.DIR, 0, "", "", MARKER, ops=(task.op,))
-            made = Journalled(task.path, task.op, action.verb, "", folder)
-            self._store.intend(made, self._observer.lasting())
-
-    def _settle(self, task: Task, result: Result) -> None:
-        """Write what a step came to. Runs within a transaction."""
-        row = result.row
-        if task.stage is not Stage.COMMIT:
-            row = self._recognised(row)
-        if task.stage is Stage.PREPARE and row.base is None:
-            met = decide(row)
-            if met is not None and met.verb is Verb.ADOPT:
-                row = _noted(met)
-        if task.stage is Stage.LOOK and row.remote is not None and self._is_settled(row):
-            row = replace(row, moved_from=None)
-        self._store.save([row])
-        if task.operation is not None:
-            self._store.finish(task.path)
-        event = told(task, result, self._clock.now())
-        if event is not None:
-            self._store.events.record(event)
-        self.guards.recorded(task.path, event)
-        if task.stage is Stage.COMMIT and task.path.endswith("/"):
-            self._store.forget_intent(task.path)
-        if row.remote is not None:
-            self._imply_above(row)
-
-    def _recognised(self, row: Row) -> Row:
-        """The row, with a write of ours of unknown outcome for its base if it was carried out.
-
-        Not with one that its base is built upon: base never goes back to what it was before.
-        """
-        remote, base = row.remote, row.base
-        if not row.intents or remote is None or (base and base.remote_tag == remote.tag):
-            return row
-        for op in remote.ops:
-            if base is not None and base.ops[:1] == (op,):
-                break
-            intended = self._store.intended(op, row.path) if op in row.intents else None
-            if intended is not None:
-                return recovered_push(row, op, intended, remote)
-        return row
-
-    def _imply_above(self, row: Row) -> None:
-        """What is in the vault makes all directories above it exist there.
-
-        What is on both sides makes them common: seen to be gone later, they were deleted.
-        """
-        common = row.base is not None and row.local is not None
-        for directory in reversed(names.parents(row.path)):
-            old = new = self._store.row(directory)
-            if new.remote is None:
-                implied = Entry(Kind.DIR, 0, IMPLIED)
-                new = replace(new, remote=implied, remote_absence=Absence.PRESENT)
-            if common and new.base is None:
-                here = new.local or Entry(Kind.DIR, 0, FULL)
-                new = replace(new, local=here, local_absence=Absence.PRESENT)
-                new = replace(new, base=agreed(new))
-            if new is old:
-                return
-            self._store.save([new])
-            self._observer.committed(directory)
-            self._agenda.changed.add(directory)
-
-    def _settled(self, task: Task, result: Result) -> None:
-        """What follows from a recorded step."""
-        path, action = task.path, task.action
-        self._end(task, discard=False)
-        if task.stage is Stage.LOOK:
-            self.guards.noticed(path)
-            return
-        self._delays.succeeded(path)
-        if action is None or task.stage is Stage.PREPARE:
-            if action is not None and action.verb is Verb.INSPECT and result.row.local is None:
-                self._examine(result.row)
-            return
-        log.info("%s %s: %s", action.verb, path, action.reason)
-        if result.kept is not None:
-            log.warning("both versions of %s are kept, the one from here as %s", path, result.kept)
-            self._observer.look_at(result.kept)
-        if action.verb is Verb.PART:
-            self._observer.poll_now()
-        elif action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
-            self._observer.look_above(path)
-        elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
-            self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
-            if task.snapshot:
-                self._observer.dirty.mark(path)
-        elif action.verb is Verb.DELETE_REMOTE:
-            if above := names.parent(path):
-                self._agenda.changed.add(above)
-            self._look_at_moved(path)
-
-    def _examine(self, row: Row) -> None:
-        """Remember that asking for a remote version has told all that it could."""
-        if row.remote is not None:
-            if len(self._examined) >= EXAMINED:
-                self._examined.clear()
-            self._examined[row.path] = row.remote.tag
-
-    def _look_at_moved(self, source: str | None = None) -> None:
-        """Look whether what was moved here by a copy in the vault is there (rule R6)."""
-        for row in self._store.moved(source):
-            busy = row.path in self._flight.tasks or row.path in self._delays
-            if not busy and self._is_settled(row):
-                self._flight.look(row)
-
-    def _is_settled(self, row: Row) -> bool:
-        """Whether the path that a row was moved from has no deletion in the vault before it."""
-        if row.moved_from is None:
-            return True
-        source = self._store.row(row.moved_from)
-        return source.local is not None or source.base is None
-
-    def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
-        """The database took nothing: what was prepared is dropped, what was done is seen anew."""
-        for task in prepared:
-            task.operation = None
-            self._end(task, discard=True)
-            self._delays.hold(task.path, "blocked", error)
-        for task in done:
-            self._end(task, discard=False)
-            self._delays.hold(task.path, "blocked", error, look=True)
-
     def _noticed(self, path: str) -> None:
-        """A path was observed to be different: what blocked it may have gone."""
-        self._agenda.changed.add(path)
-        self._delays.release(path)
-        self._clear_way(path)
+        """A path was observed to be different."""
+        self._backlog.noticed(path)
         self.guards.noticed(path)
-
-    def _clear_way(self, path: str) -> None:
-        """What waits behind a path is planned again when that path has changed."""
-        for waiting in self._behind.pop(path, ()):
-            if waiting not in self._unanswered and self._delays.free(waiting):
-                self._agenda.changed.add(waiting)
-
-    def _end(self, task: Task, *, discard: bool) -> None:
-        self._flight.end(task, discard=discard)
-        self._observer.committed(task.path)
-        self._agenda.changed.add(task.path)
-        self._clear_way(task.path)
-
-    # Errors
-
-    def _failed(self, task: Task, outcome: object) -> None:
-        """Sort an error by what is to be done about it."""
-        path = task.path
-        if isinstance(outcome, NotDone):
-            self._not_done(task)
-            return
-        error = outcome if isinstance(outcome, VaultsyncError) else _unexpected(path, outcome)
-        local, verb = task.row.local, None if task.action is None else task.action.verb
-        if isinstance(error, Stale) and verb is Verb.PUSH and local is not None:
-            error = self._restless.failed(path, local.tag, error, snapshot=task.snapshot)
-        unknown = isinstance(error, Retry) and error.unknown_outcome
-        if isinstance(error, Stale) and task.operation is not None:
-            # A refusal may answer the second delivery of a request whose first one was carried out.
-            unknown = task.operation.verb is Verb.PUSH
-        if task.stage is Stage.RECOVER or (task.stage is Stage.COMMIT and unknown):
-            self._ask_again(task, error)
-            return
-        if task.operation is not None:
-            with self._store.transaction():
-                self._store.finish(path)
-        self._end(task, discard=True)
-        if isinstance(error, Stale):
-            log.debug("%s was not as expected: %s", path, error)
-            source = task.action.source if task.action is not None else None
-            if source is not None and source.path not in self._flight.tasks:
-                self._flight.look(self._store.row(source.path))
-            self._delays.hold(path, "pending", error, look=True)
-        elif isinstance(error, Retry):
-            self._delays.hold(path, "retry", error, after=error.after or 0.0, look=True)
-            self._flight.probe()
-        elif isinstance(error, SignIn | Fatal):
-            self._delays.hold(path, "pending", error)
-            self._flight.probe()
-            self._root.due = 0.0
-        else:
-            log.warning("%s waits: %s", path, error)
-            self._delays.hold(path, "blocked", error, look=True, patient=PATIENT)
-
-    def _ask_again(self, task: Task, error: VaultsyncError) -> None:
-        """A request may or may not have been carried out: ask later what became of it."""
-        path, operation, action = task.path, task.operation, task.action
-        log.info("what became of a request for %s is not known: %s", path, error)
-        if action is not None and action.verb is Verb.DELETE_REMOTE and action.row.base is not None:
-            with self._store.transaction(durable=True):
-                self._intend_deletion(path, action.row.base)
-        self._flight.end(task, discard=False)
-        self._observer.committed(path)
-        self._delays.hold(path, "retry", error, look=operation is None)
-        if operation is not None:
-            self._unanswered[path] = operation
-        self._flight.probe()
-
-    def _intend_deletion(self, path: str, base: Base) -> None:
-        """Remember a deletion as long as it can still arrive. Runs within a transaction."""
-        unknown = Journalled(path, self._new_op(), Verb.DELETE_REMOTE, "", base)
-        self._store.intend(unknown, self._observer.lasting())
-
-    def _not_done(self, task: Task) -> None:
-        """A journalled operation did not happen, as far as can be seen; a PUT may still arrive."""
-        operation = task.operation
-        with self._store.transaction(durable=True):
-            self._store.finish(task.path)
-            if operation is not None and operation.verb is Verb.PUSH:
-                self._store.intend(operation, self._observer.lasting())
-        self._end(task, discard=False)
-        self._flight.look(self._store.row(task.path))
 
     # Gates
 
@@ -480,10 +209,10 @@ class Engine:
         if outcome is None:
             if not self._cloud.open:
                 self._cloud.reopen()
-                self._delays.hurry()
+                self._backlog.delays.hurry()
                 self._observer.poll_now()
         else:
-            error = outcome if isinstance(outcome, VaultsyncError) else _unexpected("", outcome)
+            error = outcome if isinstance(outcome, VaultsyncError) else unexpected("", outcome)
             self._shut(error)
 
     def _shut(self, error: VaultsyncError) -> None:
@@ -513,7 +242,8 @@ class Engine:
                 self._root.close(State.STOPPED, error, last=PROBE_SIGN_IN)
         if not self._root.open:
             return
-        self._let_go()
+        if self._backlog.held_back and not self._observer.searching(HELD_BACK):
+            self._backlog.let_go()
         if not self._cloud.open:
             if self._cloud.due <= now:
                 self._flight.probe()
@@ -527,159 +257,18 @@ class Engine:
         except VaultsyncError as error:
             self._shut(error)
         if self._observer.observed != passes and self._may_start():
-            self._look_at_moved()
-
-    def _let_go(self) -> None:
-        """Plan again what waited for the end of a pass."""
-        if self._held_back and not self._observer.searching(HELD_BACK):
-            self._agenda.changed.take_over(self._held_back)
-
-    def _retry(self) -> None:
-        """Let paths whose time has come be looked at, asked after, or planned again."""
-        if not self._may_start():
-            return
-        for path, delay in self._delays.take():
-            if path in self._flight.tasks:
-                continue
-            operation = self._unanswered.pop(path, None)
-            if operation is not None:
-                self._flight.recover(operation, self._store.row(path))
-            elif delay.look:
-                self._flight.look(self._store.row(path))
-            else:
-                self._agenda.changed.add(path)
-
-    # Planning and starting
-
-    def _start(self) -> None:
-        """Hand out work while there are free lanes; write down what needs no work."""
-        noted: list[Action] = []
-        while self._may_start() and len(noted) < BATCH:
-            room = len(self._flight.tasks) < self.settings.lanes
-            planned = self._agenda.take() if room else None
-            if planned is None:
-                break
-            action = self.guards.admit(planned) if self._is_free(planned) else None
-            if action is None:
-                continue
-            if moves.is_new(action):
-                if self._waits_for_pass(action):
-                    continue
-                action = self._borrowing(action)
-            if action.verb is Verb.ADOPT and action.row.base is None and _is_file(action):
-                # Rule R7: what was seen in the vault may be older than the file here.
-                action = replace(action, verb=Verb.INSPECT)
-            if action.verb in (Verb.ADOPT, Verb.FORGET):
-                noted.append(action)
-            else:
-                self._flight.start(action, self._new_op(), snapshot=self._wants_snapshot(action))
-        if noted:
-            with self._store.transaction():
-                self._store.save(_noted(action) for action in noted)
-
-    def _wants_snapshot(self, action: Action) -> bool:
-        local = action.row.local
-        if action.verb is not Verb.PUSH or local is None or local.kind is not Kind.FILE:
-            return False
-        return self._restless.wants_snapshot(action.path, local.tag)
-
-    def _waits_for_pass(self, action: Action) -> bool:
-        """Whether a new file's old path may still be seen to be gone by a pass under way."""
-        remote = action.verb is Verb.PULL
-        if not self._observer.searching(HELD_BACK, remote=remote) or not self._store.totals()[0]:
-            return False
-        self._held_back.add(action.path)
-        return True
-
-    def _borrowing(self, action: Action) -> Action:
-        """Let a new file's content come from where the target side holds it already."""
-        row, pulling = action.row, action.verb is Verb.PULL
-        entry = row.remote if pulling else row.local
-        if entry is None or self._delays.tries(action.path) > 1:
-            return action
-        vacated = self._store.vacated(entry.size, remote=pulling)
-        if vacated and entry.sha256 is not None:
-            vacated = self._store.vacated(entry.size, entry.sha256, remote=pulling)
-        examined = pulling and self._examined.get(action.path) == entry.tag
-        return moves.borrow(action, vacated, examined=examined)
-
-    def _awaits_marker(self, path: str) -> bool:
-        """Whether the folder that keeps on existing here is not yet sure to do so in the vault.
-
-        Its marker has to be there before the last thing in it goes; it may have failed to arrive.
-        """
-        above = names.parent(path)
-        tried = above in self._flight.tasks or above in self._delays or above in self._unanswered
-        if not above or not tried or self._store.row(above).local is None:
-            return False
-        unknown = f"What becomes of the folder {above} in the vault is not known yet."
-        self._delays.hold(path, "pending", Stale(unknown))
-        return True
-
-    def _is_free(self, action: Action) -> bool:
-        """Whether an action may start now; if not, what changes that will bring it up again."""
-        path = action.path
-        if path in self._flight.tasks or path in self._delays or path in self._unanswered:
-            return False
-        if self._store.row(path) != action.row:
-            self._agenda.changed.add(path)
-            return False
-        if action.verb is Verb.DELETE_REMOTE and self._awaits_marker(path):
-            return False
-        if action.verb is Verb.PUSH and not self._has_place(action):
-            return False
-        wait = self._restless.wait(path) if action.verb is Verb.PUSH else 0.0
-        if wait:
-            why = self._restless.reason(path)
-            self._delays.hold(path, "pending", why, after=wait, look=True)
-            return False
-        obstacle = self._agenda.obstacle(path) if action.verb is Verb.PULL else None
-        if obstacle is not None:
-            if self._delays.waited(path) > LASTING:
-                self._part(obstacle)
-            what = "A folder" if obstacle.endswith("/") else "A file"
-            error = Blocked(f"{what} named {obstacle} is in the way here.", "Rename one of them.")
-            passing = self._delays.tries(path) < PATIENT
-            self._delays.hold(path, "pending" if passing else "blocked", error)
-            self._behind.setdefault(obstacle, set()).add(path)
-        return obstacle is None
-
-    def _has_place(self, action: Action) -> bool:
-        """Whether nothing in the vault bears the name of a pushed file, or of a folder above it."""
-        path = action.path
-        leaving = self._agenda.leaving(path)
-        if leaving is None and not path.endswith("/"):
-            kept = self._agenda.folder_there(path, self._is_unsure)
-            if kept:
-                self._flight.start(_beside_folder(action), self._new_op())
-                return False
-            leaving = path + "/" if kept is None else None
-        if leaving is not None:
-            self._delays.hold(path, "pending", Stale(f"{leaving} has to go from the vault first."))
-            self._behind.setdefault(leaving, set()).add(path)
-        return leaving is None
-
-    def _part(self, obstacle: str) -> None:
-        """Set the file aside where the vault has a folder of the same name; the folder keeps it."""
-        row = self._agenda.clash(obstacle)
-        if row is None or row.path in self._delays or self._is_unsure(row.path):
-            return
-        reason = "the vault has a folder of this name; the file is kept beside it"
-        self._flight.start(Action(Verb.PART, row, reason), self._new_op())
-
-    def _is_unsure(self, path: str) -> bool:
-        """Whether something is under way that may change what is known of a path."""
-        return path in self._flight.tasks or path in self._unanswered
+            self._recorder.look_at_moved()
 
     # Publishing
 
     def _publish(self) -> None:
         observer, gate = self._observer, self._cloud if self._root.open else self._root
-        waiting = (*self._delays.waiting(), *observer.unseen())
+        backlog = self._backlog
+        waiting = (*backlog.delays.waiting(), *observer.unseen())
         blocked = sum(1 for item in waiting if item.code == "blocked")
-        under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(self._delays)
-        busy = bool(self._flight.tasks or self._agenda or self._held_back)
-        resting = not busy and observer.idle and len(self._delays) <= blocked
+        under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(backlog.delays)
+        busy = bool(self._flight.tasks or self._agenda or backlog.held_back)
+        resting = not busy and observer.idle and len(backlog.delays) <= blocked
         resting = resting and self.guards.due is None
         state = gate.state or (State.IDLE if resting else State.SYNCING)
         if self._paused and gate.open:
@@ -704,35 +293,3 @@ class Engine:
             scanned_at=observer.scanned_at,
             polled_at=observer.polled_at,
         )
-
-
-def _is_file(action: Action) -> bool:
-    return not action.path.endswith("/")
-
-
-def _noted(action: Action) -> Row:
-    """The row after a decision that touches no side."""
-    row = action.row
-    if action.verb is Verb.FORGET:
-        return replace(row, base=None, local_gone=False)
-    gone = row.local_gone and bool(row.intents)
-    return replace(row, base=agreed(row), local_gone=gone)
-
-
-def _beside_folder(action: Action) -> Action:
-    """What becomes of a push to where the vault has a folder: a conflict, unless none changed."""
-    local, base = action.row.local, action.row.base
-    if local is not None and base is not None and local.sha256 is None:
-        return replace(action, verb=Verb.INSPECT, reason="it may only have been touched")
-    reason = "the vault has a folder of this name; the file is kept beside it"
-    return replace(action, verb=Verb.CONFLICT, reason=reason)
-
-
-def _unexpected(path: str, error: object) -> Blocked:
-    """A fault of this program: one item waits, the others go on."""
-    trace = error if isinstance(error, BaseException) else None
-    log.error("unexpected error at %r", path, exc_info=trace)
-    return Blocked(
-        f"Something unexpected happened ({type(error).__name__}).",
-        "It will be tried again; the log of the daemon has the details.",
-    )
