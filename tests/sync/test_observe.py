@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import FakeClock, MemorySide
 from tests.sync.device import Device
-from vaultsync.core.errors import Blocked, Retry
+from vaultsync.core.errors import Blocked, Retry, Stale
 from vaultsync.core.model import Absence, Base, Kind, Unseen, Verb
 from vaultsync.state.store import Journalled
 from vaultsync.sync.clockwork import NAP, STEP, Clockwork
@@ -325,3 +325,20 @@ def test_a_request_may_be_late_by_the_life_of_its_signature(device: Device) -> N
     device.clock.time += 60
     pass_time(device, 3)
     assert not intents.kept(device)
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_ends_nothing(device: Device) -> None:
+    device.local.write("d/a", b"one")
+    device.settle()
+    device.vault.remove("d/a")
+    raised: list[str] = []
+
+    def vanish(name: str, path: str) -> None:
+        if name == "look" and path == "d/":
+            raised.append(path)
+            raise Stale("it changed while it was being handled")
+
+    device.local.fault = vanish
+    device.settle()
+    assert raised
+    assert "d/a" not in device.local.files

@@ -129,7 +129,9 @@ class Agenda:
         """
         row = self._store.row(obstacle.removesuffix("/"))
         folder = self._store.row(row.path + "/")
-        coming = folder.local is not None and folder.local.tag != UNMANAGED
+        # One that was there is rather about to go: its content comes to the vault, or is deleted here.
+        here = folder.local if folder.base is None else None
+        coming = here is not None and here.tag != UNMANAGED
         return row if row.remote is not None and (folder.remote is not None or coming) else None
 
     def leaving(self, path: str) -> str | None:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.errors import Blocked, Retry
+from vaultsync.core.errors import Blocked, Retry, Stale
 from vaultsync.core.lookalikes import Lookalikes
 from vaultsync.core.model import Absence, Row, Waiting
 from vaultsync.sync.clockwork import Clockwork
@@ -334,7 +334,7 @@ class Observer:
                     self._store.save([new])
                 self._changed(directory)
                 self._news(row, new, remote=False)
-        except (Retry, Blocked) as error:
+        except (Retry, Blocked, Stale) as error:
             log.debug("cannot look above %s: %s", path, error)
 
     def _confirm_absences(self) -> None:
@@ -350,7 +350,7 @@ class Observer:
                 continue
             try:
                 entry = self._local.look(row.path)
-            except (Retry, Blocked):
+            except (Retry, Blocked, Stale):
                 continue
             news.append((row, here(row, entry)))
         with self._store.transaction():

@@ -173,6 +173,7 @@ class Verdicts:
         if self.world.scenario.skips:
             return
         left_out = {path for device in self.world.devices for path in device.folder.unmanaged()}
+        left_out |= {path[:-1] for path in left_out}  # and the files that such a folder keeps out
         first = self.world.devices[0].folder.tree().keys() - left_out
         for device in self.world.devices[1:]:
             here = device.folder.tree().keys() - left_out
