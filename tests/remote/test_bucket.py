@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.remote.making import MTIME, PREFIX, Bytes, Making, put
+from tests.s3model import Fault
 from vaultsync.core.errors import Blocked, Refused, Retry, Stale
 from vaultsync.core.model import IMPLIED, MARKER, Entry, Kind, Seen
 from vaultsync.remote.upload import part_size
 
 if TYPE_CHECKING:
     from tests.remote.faulty import FaultyProxy
+    from tests.s3model import S3Model
 
 BIG = bytes(range(256)) * (36 << 10)
 ODD = [
@@ -258,6 +260,14 @@ def test_an_object_with_content_and_a_directorys_name_is_no_marker(
     side = make.side()
     side.delete("d/", Entry(Kind.DIR, 0, MARKER))
     assert foreign.head_object(Bucket=make.bucket, Key=PREFIX + "d/")["ContentLength"] == 7
+
+
+def test_a_refusal_alone_does_not_make_a_directory(model: S3Model, on_model: Making) -> None:
+    model.faults.add(Fault("412", ["PutObject"], count=1))
+    side = on_model.side()
+    with pytest.raises(Stale):
+        side.make_directory("d/")
+    assert side.make_directory("d/") == side.look("d/")
 
 
 def test_a_directory_is_not_made_over_a_file(make: Making) -> None:

@@ -235,8 +235,7 @@ RULES = (
         (
             Edit(
                 "sync/recorder.py",
-                "                self._backlog.plan(above)\n"
-                "            self.look_at_moved(path)",
+                "                self._backlog.plan(above)\n            self.look_at_moved(path)",
                 "                self._backlog.plan(above)",
             ),
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, replace
@@ -203,9 +202,12 @@ class Bucket:
         if self._listing.holds(path.removesuffix("/")):
             raise Blocked(f"A file is where the folder '{path}' should be.", "Rename one of them.")
         self._require_permit()
-        # Stale means that there is one: exactly what was wanted.
-        with contextlib.suppress(Stale):
+        try:
             self._put_nothing(path, ABSENT, {}, {"Content-Type": "application/x-directory"})
+        except Stale:
+            # There should be what was wanted. The last file of the folder may be deleted next: look.
+            if not self._listing.holds(path):
+                raise
         return Entry(Kind.DIR, 0, MARKER)
 
     def delete(self, path: str, expected: Entry) -> None:

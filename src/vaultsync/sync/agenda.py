@@ -129,7 +129,7 @@ class Agenda:
         """
         row = self._store.row(obstacle.removesuffix("/"))
         folder = self._store.row(row.path + "/")
-        # One that was there is rather about to go: its content comes to the vault, or is deleted here.
+        # A folder that was there before is rather about to go, once what was in it is deleted here.
         here = folder.local if folder.base is None else None
         coming = here is not None and here.tag != UNMANAGED
         return row if row.remote is not None and (folder.remote is not None or coming) else None
