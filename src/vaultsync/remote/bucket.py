@@ -205,7 +205,7 @@ class Bucket:
         try:
             self._put_nothing(path, ABSENT, {}, {"Content-Type": "application/x-directory"})
         except Stale:
-            # There should be what was wanted. The last file of the folder may be deleted next: look.
+            # There should be what was wanted; the folder's last file may be deleted next, so look.
             if not self._listing.holds(path):
                 raise
         return Entry(Kind.DIR, 0, MARKER)
