@@ -154,6 +154,25 @@ def test_deletions_of_yesterday_do_not_count(device: Device, clock: FakeClock) -
     assert not kinds(device)
 
 
+def test_a_word_given_while_the_clock_was_ahead_does_not_blind_the_guard(
+    device: Device, clock: FakeClock
+) -> None:
+    paths = fill(device, 100)
+    clock.time += 10 * 24 * 3600
+    for path in paths[:30]:
+        device.local.remove(path)
+    device.settle()
+    decide(device, "allow")
+    clock.time -= 10 * 24 * 3600
+    for path in paths[30:50]:
+        device.local.remove(path)
+    device.settle()
+    for path in paths[50:70]:
+        device.local.remove(path)
+    device.settle()
+    assert kinds(device) == {Guard.DELETIONS_THERE: 20}
+
+
 def test_what_comes_back_is_not_held_any_more(device: Device) -> None:
     paths = fill(device, 100)
     for path in paths[:30]:

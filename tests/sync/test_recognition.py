@@ -176,6 +176,15 @@ def test_a_mark_stored_anew_is_the_same_mark(device: Device) -> None:
     assert device.local.files.keys() == {"b"}
 
 
+def test_a_mark_that_goes_between_listing_and_reading_is_missing(device: Device) -> None:
+    device.mark.shown = lambda: "another tag"  # type: ignore[method-assign]
+    device.mark.mark = None
+    device.vault.remove("a")
+    device.settle()
+    assert device.held == [Guard.VAULT]
+    assert "a" in device.local.files
+
+
 def test_a_mark_that_cannot_be_read_is_trusted_later(device: Device) -> None:
     assert device.mark.mark is not None
     device.mark.mark = (device.mark.mark[0], "another tag")

@@ -99,7 +99,10 @@ class HeldRows:
         Deletions of directories do not count, nor of what lives on under another path or is there
         again; a change does not count beside a further one that is pending.
         """
-        arguments: list[object] = [_VERBS[guard].value, max(since, self._start(guard))]
+        start = self._start(guard)
+        # One that lies in the future was written down while the clock was wrong.
+        begin = start if since < start <= since + DAY else since
+        arguments: list[object] = [_VERBS[guard].value, begin]
         more = ""
         if guard is Guard.CHANGES:
             more = f" AND reason IN (?, ?) AND NOT EXISTS ({_SAME_PATH} AND {_PENDING[guard]})"

@@ -97,8 +97,8 @@ class Recognition:
         if kept is not None and kept[1] == tag:
             return ""
         found = self._vault.read()
-        if found is None:
-            return self.reason
+        if found is None:  # it was listed, and has gone since
+            return MISSING if kept is not None else ""
         if kept is not None and kept[0] != found[0]:
             return REPLACED
         self._keep(*found)
