@@ -38,8 +38,8 @@ FOLDERS_WITHOUT_BASE = """
 empty      adopt    adopt    push     push
 full       adopt    adopt    .        .
 unmanaged  adopt    adopt    .        .
-once       pull     pull     .        .
-gone       pull     pull     .        .
+once       pull     .        .        .
+gone       pull     .        .        .
 """
 
 

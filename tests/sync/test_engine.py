@@ -445,3 +445,25 @@ def test_what_precedes_a_request_is_on_the_disk(
     device.local.remove("a")
     device.settle()
     assert done == ["commit", "delete"]
+
+
+def test_a_folder_does_not_come_back_while_what_was_in_it_is_deleted(device: Device) -> None:
+    device.local.write("d/a.txt", b"one")
+    device.local.make("d/e/")
+    device.settle()
+    device.local.remove("d/a.txt")
+    device.local.directories.clear()
+    refused: list[str] = []
+    made: list[str] = []
+
+    def refuse_once(name: str, path: str) -> None:
+        if name == "delete" and path == "d/a.txt" and not refused:
+            refused.append(path)
+            raise Stale("somebody may have been faster")
+
+    device.vault.fault = refuse_once
+    device.local.fault = lambda name, path: made.append(path) if name == "make_directory" else None
+    device.settle()
+    assert refused
+    assert not made
+    assert device.local.tree() == device.vault.tree() == {}

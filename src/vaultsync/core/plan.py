@@ -316,9 +316,12 @@ def _directory_here_only(row: Row, local: Entry) -> Action | None:
 
 
 def _directory_there_only(row: Row, remote: Entry, remains: bool) -> Action | None:
+    if remote.tag != MARKER:
+        # It is there because of what it holds, and comes here, or goes there, with that.
+        return None
     if row.base is None and not row.intents:
         return Action(Verb.PULL, row, "new folder in the vault")
     # One that we set out to make (R1) is ours, whatever became of the answer.
-    if row.local_absence is not Absence.CONFIRMED or remains or remote.tag != MARKER:
+    if row.local_absence is not Absence.CONFIRMED or remains:
         return None
     return Action(Verb.DELETE_REMOTE, row, "the folder was deleted here")

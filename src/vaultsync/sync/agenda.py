@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vaultsync.core import names
-from vaultsync.core.model import IMPLIED, UNMANAGED, Verb
+from vaultsync.core.model import IMPLIED, Verb
 from vaultsync.core.plan import needs_children, plan
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class Agenda:
         """
         row = self._store.row(obstacle.removesuffix("/"))
         folder = self._store.row(row.path + "/")
-        # A folder that was there before is rather about to go, once what was in it is deleted here.
-        here = folder.local if folder.base is None else None
-        coming = here is not None and here.tag != UNMANAGED
+        coming = any(action.verb is Verb.PUSH for action in plan([folder]))
         return row if row.remote is not None and (folder.remote is not None or coming) else None
 
     def leaving(self, path: str) -> str | None:
