@@ -448,9 +448,11 @@ def test_what_precedes_a_request_is_on_the_disk(
 
 
 def test_a_folder_does_not_come_back_while_what_was_in_it_is_deleted(device: Device) -> None:
-    device.local.write("d/a.txt", b"one")
-    device.local.make("d/e/")
+    device.local.make("d/")
     device.settle()
+    device.local.write("d/a.txt", b"one")
+    device.settle()
+    assert set(device.vault.tree()) == {"d/", "d/a.txt"}
     device.local.remove("d/a.txt")
     device.local.directories.clear()
     refused: list[str] = []
