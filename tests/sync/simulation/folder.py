@@ -263,11 +263,17 @@ class Folder:
                 yield path, inode
 
     def _everything(self, *, skipped: bool) -> set[bytes]:
-        """Contents that are anywhere in the folder, or only where vaultsync may look."""
+        """Contents that are anywhere in the folder, or only where vaultsync may look.
+
+        The name of a snapshot was taken away at once; one that a cut brought back does not count.
+        """
+        snapshots = f"{names.CONTROL}/staging/snapshot-"
         return {
             inode.data
             for path, inode in self._hands.walk()
-            if not inode.is_directory and (skipped or not ignored(path))
+            if not inode.is_directory
+            and not path.startswith(snapshots)
+            and (skipped or not ignored(path))
         }
 
     def _durable(self) -> set[bytes]:
