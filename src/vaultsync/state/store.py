@@ -76,8 +76,12 @@ class Store:
     newer version.
     """
 
+    _readonly = False
+    _intending = True
+
     def __init__(self, file: Path, *, readonly: bool = False) -> None:
         self._file = file
+        self._readonly = readonly
         mode = "ro" if readonly else "rwc"
         try:
             self._db = sqlite3.connect(
@@ -227,12 +231,16 @@ class Store:
 
         The mark LOCAL_GONE is of every version that a deletion of ours may still take away.
         """
+        if not self._intending:
+            return rows
         found = self._db.execute(
             "SELECT path, op, iif(json_extract(base, '$.ops[0]') IS op, NULL,"
             " json_extract(base, '$.remote_tag')) FROM intent WHERE path >= ? AND path <= ?",
             (rows[0].path, rows[-1].path),
         ).fetchall()
         if not found:
+            # Only the one who writes may remember that there are none at all.
+            self._intending = self._readonly or self._has_intents()
             return rows
         intents: dict[str, tuple[str, ...]] = {}
         endangered: set[tuple[str, str]] = set()
@@ -249,6 +257,10 @@ class Store:
             )
             for row in rows
         ]
+
+    def _has_intents(self) -> bool:
+        (found,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM intent)").fetchone()
+        return bool(found)
 
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows; one that says nothing any more is removed. Call within a transaction."""
@@ -350,6 +362,7 @@ class Store:
 
     def intend(self, operation: Journalled, since: float) -> None:
         """Remember a remote write whose outcome is not known."""
+        self._intending = True
         self._db.execute(
             "INSERT OR REPLACE INTO intent (op, path, base, since) VALUES (?, ?, ?, ?)",
             (operation.op, operation.path, _dump(operation.base), since),
