@@ -98,6 +98,8 @@ class Backlog:
         """Let paths whose time has come be looked at, asked after, or planned again."""
         for path, delay in self.delays.take():
             if path in self._flight.tasks:
+                if path in self.unanswered:
+                    self.delays.again(path, delay)
                 continue
             operation = self.unanswered.pop(path, None)
             if operation is not None:

@@ -267,7 +267,7 @@ class Engine:
         waiting = (*backlog.delays.waiting(), *observer.unseen())
         blocked = sum(1 for item in waiting if item.code == "blocked")
         under_way = len(self._flight.tasks) + len(self._agenda.changed) + len(backlog.delays)
-        busy = bool(self._flight.tasks or self._agenda or backlog.held_back)
+        busy = bool(self._flight.tasks or self._agenda or backlog.held_back or backlog.unanswered)
         resting = not busy and observer.idle and len(backlog.delays) <= blocked
         resting = resting and self.guards.due is None
         state = gate.state or (State.IDLE if resting else State.SYNCING)

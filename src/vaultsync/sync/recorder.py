@@ -262,7 +262,7 @@ class Recorder:
         if isinstance(error, Stale):
             log.debug("%s was not as expected: %s", path, error)
             source = task.action.source if task.action is not None else None
-            if source is not None and source.path not in self._flight.tasks:
+            if source is not None and source.path not in self._backlog:
                 self._flight.look(self._store.row(source.path))
             self._backlog.delays.hold(path, "pending", error, look=True)
         elif isinstance(error, Retry):

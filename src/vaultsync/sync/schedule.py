@@ -244,6 +244,10 @@ class Delays:
             del self._held[path]
         return due
 
+    def again(self, path: str, delay: Delay) -> None:
+        """Let a path that was just taken wait a moment longer."""
+        self._held[path] = replace(delay, due=self._clock.monotonic() + FIRST_RETRY)
+
     def hurry(self) -> None:
         """Let everything be tried again now."""
         now = self._clock.monotonic()
