@@ -200,6 +200,29 @@ def test_an_emptied_folder_stays_though_its_marker_is_late(device: Device, other
     assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
 
 
+def test_a_folder_that_is_emptied_from_below_stays_though_its_marker_is_late(
+    device: Device, other: Device
+) -> None:
+    device.local.make("d/")
+    device.local.write("d/e/f/x", b"the last one")
+    device.settle()
+    other.settle()
+    refused = [1, 2, 3]
+
+    def fault(name: str, path: str) -> None:
+        if name == "make_directory" and path == "d/" and refused:
+            refused.pop()
+            raise Stale("somebody may have been faster")
+
+    device.vault.fault = fault
+    device.local.remove("d/e/f/x")
+    device.local.directories.intersection_update({"d/"})
+    device.settle()
+    other.settle()
+    assert not refused
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
+
+
 def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device) -> None:
     device.local.write("a", b"file")
     device.settle()

@@ -128,11 +128,13 @@ class Starter:
         """Whether the folder that keeps on existing here is not yet sure to do so in the vault.
 
         Its marker has to be there before the last thing in it goes; it may have failed to arrive.
+        That folder is the innermost one that is still here, however deep below it the thing was.
         """
-        above = names.parent(path)
-        if not above or above not in self._backlog or self._store.row(above).local is None:
+        inwards = reversed(names.parents(path))
+        kept = next((above for above in inwards if self._store.row(above).local is not None), None)
+        if kept is None or kept not in self._backlog:
             return False
-        unknown = f"What becomes of the folder {above} in the vault is not known yet."
+        unknown = f"What becomes of the folder {kept} in the vault is not known yet."
         self._backlog.delays.hold(path, "pending", Stale(unknown))
         return True
 
