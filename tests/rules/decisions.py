@@ -182,13 +182,26 @@ RULES = (
         (_ENGINE + "test_the_marker_is_there_before_the_last_file_goes",),
     ),
     Rule(
+        "a marker that failed to arrive is waited for",
+        "The last thing below a folder that stays, however deep, goes only once the folder's marker"
+        " is there.",
+        (
+            Edit(
+                "sync/starter.py",
+                "if kept is None or kept not in self._backlog:",
+                "if kept is None or kept != names.parent(path) or kept not in self._backlog:",
+            ),
+        ),
+        (_ENGINE + "test_a_folder_that_is_emptied_from_below_stays_though_its_marker_is_late",),
+    ),
+    Rule(
         "star: a marker stays while something is in the folder",
         "The marker of a folder in which another program keeps something is not removed.",
         (
             Edit(
                 "core/plan.py",
-                "if row.local_absence is not Absence.CONFIRMED or remains or remote.tag != MARKER:",
-                "if row.local_absence is not Absence.CONFIRMED or remote.tag != MARKER:",
+                "if row.local_absence is not Absence.CONFIRMED or remains:",
+                "if row.local_absence is not Absence.CONFIRMED:",
             ),
         ),
         (_FOLDERS + "test_a_marker_stays_while_something_in_it_does",),
