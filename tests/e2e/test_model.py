@@ -53,6 +53,7 @@ def test_two_daemons_sync_through_the_model(new_machine: Callable[..., Machine])
         assert prefixes == set()
         assert {each["operation"] for each in written} == {
             "PutObject",
+            "CopyObject",
             "CompleteMultipartUpload",
             "DeleteObject",
         }

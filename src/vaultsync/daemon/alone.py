@@ -7,10 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from vaultsync.core.names import CONTROL
+from vaultsync.daemon.assembly import SystemClock
 from vaultsync.daemon.binding import locked, open_store
 from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.rules import Rules
-from vaultsync.daemon.service import SystemClock, build
+from vaultsync.daemon.service import build
 from vaultsync.local.disk import Disk
 
 if TYPE_CHECKING:

@@ -1,10 +1,8 @@
-"""The composition root: builds the engine of a profile from all rooms and keeps it running."""
+"""One profile, served: the engine kept running, and what views may ask of it."""
 
 from __future__ import annotations
 
 import logging
-import random
-import secrets
 import signal
 import threading
 import time
@@ -23,56 +21,31 @@ from vaultsync.core.errors import (
     VaultsyncError,
 )
 from vaultsync.core.model import Held, State, Status, Waiting
-from vaultsync.daemon import account, answers, holding, leftovers, notify
+from vaultsync.daemon import answers, holding, notify
 from vaultsync.daemon.api import Server
-from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
-from vaultsync.daemon.past import Past, Sides
+from vaultsync.daemon.assembly import GRACE, Assembly, SystemClock, assemble
+from vaultsync.daemon.binding import DATABASE, locked, move_aside
+from vaultsync.daemon.past import Past
 from vaultsync.daemon.rules import Rules
-from vaultsync.daemon.trust import Trust
 from vaultsync.daemon.watching import Watching
-from vaultsync.local.disk import Disk
-from vaultsync.remote.boto import BotoTransport
-from vaultsync.remote.bucket import Bucket
 from vaultsync.state.store import Damaged, Store
-from vaultsync.state.uploads import Uploads
-from vaultsync.sync.engine import Engine
-from vaultsync.sync.lanes import Lanes
-from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from vaultsync.auth.identity import Session
     from vaultsync.config import Profile
     from vaultsync.paths import Places
+    from vaultsync.sync.engine import Engine
 
 log = logging.getLogger(__name__)
 
 CONNECT_AGAIN = 2.0
 """Seconds between two tries to open the folder, and to find out whose vault this is."""
-GRACE = 5.0
-"""Seconds that transfers under way are given to end when the daemon stops."""
 PATIENCE = 30.0
 """Seconds that a turn of the engine waits at most for something to do."""
 OFFLINE_TRIES = 3
 """Failed tries to reach the cloud after which a run without a daemon gives up."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow, but not while the machine is suspended."""
-        return time.monotonic()
-
-    def asleep(self) -> float:
-        """Seconds that the machine has been suspended since it was started."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def build(profile: Profile, places: Places) -> Service:
@@ -95,10 +68,7 @@ class Service:
         self._clock = SystemClock()
         self._stopping = threading.Event()
         self._turned = threading.Condition()
-        self._engine: Engine | None = None
-        self._bucket: Bucket | None = None
-        self._session: Session | None = None
-        self._trust: Trust | None = None
+        self._assembly: Assembly | None = None
         self._watching: Watching | None = None
         self._rules = Rules(profile.folder.path, profile.folder.ignore)
         self._trouble: VaultsyncError | None = None
@@ -216,92 +186,22 @@ class Service:
 
     def _open(self, stack: ExitStack, delete_quiet: float) -> Engine:
         """Open everything the engine stands on; `stack` closes it again."""
-        profile = self._profile
-        root = profile.folder.path
-        store = stack.enter_context(open_store(self._places.state_dir, profile.cloud, root))
-        marker = store.meta("marker")
-        disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
-        if marker is None:
-            marker = disk.bind()
-            with store.transaction(durable=True):
-                store.set_meta("marker", marker)
-            disk = Disk(root, profile.device.name, self._clock, self._rules, marker)
-        self._lock_folder(stack)
-        stack.enter_context(self.past.serving(Sides(store, disk)))
-        disk.clear_staging([operation.op for operation in store.journal()])
-        session = account.session(profile, self._places, store.meta("identity") or "")
-        stack.callback(session.close)
-        uploads = stack.enter_context(Uploads(self._places.state_dir / DATABASE))
-        bucket = self._connect(store, session, uploads)
-        stack.callback(bucket.close)
-        session.start()
-        lanes = Lanes(profile.limits.transfers + 2)
-        stack.callback(lanes.close, GRACE)
-        lanes.submit(lambda: leftovers.give_up(bucket, disk, self._rules))
-        engine = Engine(
-            store,
-            disk,
-            bucket,
-            lanes,
-            self._clock,
-            lambda: secrets.token_hex(8),
-            self._rules,
-            Settings(
-                poll_seconds=profile.folder.poll_seconds,
-                delete_quiet=delete_quiet,
-                lanes=profile.limits.transfers,
-                chance=random.random,
-            ),
-            bucket.mark,
+        opened = assemble(
+            stack, self._profile, self._places, self._clock, self._rules, self.past, delete_quiet
         )
-        self._engine, self._bucket, self._session, self._trouble = engine, bucket, session, None
-        sides = Sides(store, disk, bucket, engine.mark, engine.wake, lanes.submit)
-        stack.enter_context(self.past.serving(sides))
+        self._assembly, self._trouble = opened, None
         stack.callback(self._forget)
-        return engine
-
-    def _connect(self, store: Store, session: Session, uploads: Uploads) -> Bucket:
-        """The remote side; needs the identity id, which is asked for once and then kept."""
-        profile, cloud = self._profile, self._profile.cloud
-        prefix = store.meta("prefix")
-        if prefix is None:
-            identity = session.identity_id
-            wanted = {"identity_id": identity}
-            if "{sub}" in cloud.prefix or "{username}" in cloud.prefix:
-                claims = session.claims
-                wanted |= {"sub": claims.sub, "username": claims.username}
-            prefix = cloud.prefix.format(**wanted)
-            with store.transaction(durable=True):
-                store.set_meta("identity", identity)
-                store.set_meta("prefix", prefix)
-        transport = BotoTransport(
-            cloud.bucket,
-            cloud.bucket_region or cloud.region,
-            session.credentials,
-            cloud.endpoint_url,
-            session.renew,
-            connections=profile.limits.transfers + 8,
-        )
-        self._trust = Trust(store, profile, transport, prefix)
-        return Bucket(
-            transport, prefix, profile.device.name, self._rules, self._trust.permit, uploads
-        )
+        return opened.engine
 
     def _keep_trust(self) -> None:
         with suppress(Blocked):  # a full disk: the next turn tries again
-            if self._trust is not None:
-                self._trust.keep()
+            if self._assembly is not None:
+                self._assembly.trust.keep()
             self.past.keep()
 
     def _hold(self, stack: ExitStack) -> None:
         what = f"the profile '{self._profile.name}'"
         stack.enter_context(locked(self._places.lock, what))
-
-    def _lock_folder(self, stack: ExitStack) -> None:
-        root = self._profile.folder.path
-        control = root / names.CONTROL
-        if control.is_dir() and not control.is_symlink():
-            stack.enter_context(locked(control / "lock", f"the folder {root}"))
 
     def _wind_up(self, engine: Engine) -> None:
         """Let what is under way come to its end, for a while."""
@@ -313,7 +213,7 @@ class Service:
 
     def _forget(self) -> None:
         self._last = replace(self.status(), transfers=())
-        self._engine = self._bucket = self._session = self._watching = None
+        self._assembly = self._watching = None
 
     def _delete_quiet(self) -> float:
         """A short poll asks for short delays: the wait for a file to come back is at most 5 s."""
@@ -351,13 +251,19 @@ class Service:
         if not isinstance(error, Retry) or tries >= OFFLINE_TRIES:
             raise error
 
+    @property
+    def _engine(self) -> Engine | None:
+        opened = self._assembly
+        return None if opened is None else opened.engine
+
     # core.ports.Vault
 
     def status(self) -> Status:
         """The state of the whole."""
-        engine, bucket = self._engine, self._bucket
-        if engine is None or bucket is None:
+        opened = self._assembly
+        if opened is None:
             return self._status_before()
+        engine, bucket = opened.engine, opened.bucket
         status = engine.status
         pending = status.pending
         with self._reader() as store:
@@ -424,11 +330,10 @@ class Service:
 
     def sync(self) -> None:
         """Look at everything on both sides now."""
-        session, engine = self._session, self._engine
-        if session is not None:
-            session.wake()
-        if engine is not None:
-            engine.request_sync()
+        opened = self._assembly
+        if opened is not None:
+            opened.session.wake()
+            opened.engine.request_sync()
 
     def pause(self) -> None:
         """Start no new work until resumed."""
@@ -481,11 +386,16 @@ class Service:
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""
-        engine, sources = self._engine, (self._trust, self._watching)
-        found = tuple(text for known in sources if known is not None for text in known.warnings())
-        if engine is not None:
-            found = (*holding.warnings(engine.guards.held, engine.lookalikes), *found)
-        return found
+        opened, watching = self._assembly, self._watching
+        if opened is None:
+            return ()
+        engine = opened.engine
+        found = holding.warnings(engine.guards.held, engine.lookalikes)
+        return (
+            *found,
+            *opened.trust.warnings(),
+            *(() if watching is None else watching.warnings()),
+        )
 
     def _status_before(self) -> Status:
         trouble = self._trouble
