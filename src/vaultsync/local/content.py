@@ -22,7 +22,27 @@ CHUNK = 1 << 20
 """Bytes read at a time."""
 
 
-class FileContent:
+class Closing:
+    """What `with` closes at the end."""
+
+    def close(self) -> None:
+        """Release what reading needs; mostly there is nothing."""
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+class FileContent(Closing):
     """`core.ports.Content` over an open descriptor.
 
     Args:
@@ -116,19 +136,6 @@ class FileContent:
             self._files.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> Self:
-        """Return self."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
-
     def _compare(self, node: Node, expected: Entry | None) -> Match:
         verdict = Match.YES if expected is None else compare(expected, node)
         if verdict is Match.NO or not node.is_file:
@@ -151,7 +158,7 @@ class FileContent:
         return Stale(f"'{self._path}' is not the version that was seen before")
 
 
-class Borrowed:
+class Borrowed(Closing):
     """The bytes of one version, to be kept as another one: with that one's times and mode.
 
     Args:
@@ -181,23 +188,8 @@ class Borrowed:
         """Return the hex MD5 of the content."""
         return self._content.md5()
 
-    def close(self) -> None:
-        """There is nothing to release."""
 
-    def __enter__(self) -> Self:
-        """Return self."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """There is nothing to release."""
-
-
-class LinkContent:
+class LinkContent(Closing):
     """`core.ports.Content` of a symbolic link: the bytes of its target."""
 
     def __init__(self, entry: Entry, target: bytes) -> None:
@@ -225,21 +217,6 @@ class LinkContent:
     def md5(self) -> str:
         """Return the hex MD5 of the target."""
         return hashlib.md5(self._target, usedforsecurity=False).hexdigest()
-
-    def close(self) -> None:
-        """There is nothing to release."""
-
-    def __enter__(self) -> Self:
-        """Return self."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """There is nothing to release."""
 
 
 def _identity(node: Node) -> tuple[int, int, int, int]:
