@@ -251,6 +251,27 @@ def test_a_folder_made_again_while_what_was_in_it_is_deleted_stays(
     assert device.local.tree() == other.local.tree() == device.vault.tree() == {}
 
 
+def test_what_waited_for_a_pass_goes_on_before_the_next_one(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "bcdefgh":
+        device.vault.write(name, name.encode())
+    device.settle()
+    monkeypatch.setattr("vaultsync.sync.sweep.SLICE", 2)
+    device.vault.write("a", b"new, and nothing else is")
+    engine = device.engine
+    passes = engine.status.observed
+    engine.request_sync()
+    for _ in range(50):
+        engine.turn(0)
+        if engine.status.observed > passes:
+            break
+    assert "a" not in device.local.files
+    assert engine._idle_seconds() == 0.0  # noqa: SLF001 - a sleep here is what must not be
+    device.settle()
+    assert "a" in device.local.files
+
+
 def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device) -> None:
     device.local.write("a", b"file")
     device.settle()

@@ -187,6 +187,9 @@ class Engine:
         elif not self._cloud.open:
             due.append(None if self._flight.probing else self._cloud.due)
         if self._may_start():
+            if self._backlog.held_back and not self._observer.searching(HELD_BACK):
+                # What waited for a pass goes on before the next one begins, or it waits for ever.
+                return 0.0
             due += [self._backlog.delays.next(), self.guards.due]
             room = len(self._flight.tasks) < self.settings.lanes
             if room and self._agenda.ready:
