@@ -267,7 +267,7 @@ def test_what_waited_for_a_pass_goes_on_before_the_next_one(
         if engine.status.observed > passes:
             break
     assert "a" not in device.local.files
-    assert engine._idle_seconds() == 0.0  # noqa: SLF001 - a sleep here is what must not be
+    assert engine._idle_seconds() == 0.0
     device.settle()
     assert "a" in device.local.files
 
