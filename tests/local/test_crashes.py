@@ -190,6 +190,31 @@ def test_clearing_without_a_journal_loses_no_version(tmp_path: Path) -> None:
     assert hidden(world.root, "trash") == [b"old"]
 
 
+@pytest.mark.parametrize("real", KINDS)
+def test_replacement_that_no_journal_knows(tmp_path: Path, real: type[SystemFiles]) -> None:
+    def replace() -> None:
+        world.disk.remember(staged)
+        world.disk.commit(staged, old)
+        world.disk.discard(staged.token)
+
+    for call in range(MANY):
+        world, hooked = world_in(tmp_path / str(call), real)
+        world.put_behind("d/f", b"old")
+        old = look(world, "d/f")
+        staged = world.disk.stage("d/f", BytesContent(b"new"), "op")
+        done = dies(hooked, call, replace)
+        restarted(world, real).disk.clear_staging()
+        seen = shown(world.root)
+        assert seen in ({"d/f": b"old"}, {"d/f": b"new"})
+        assert hidden(world.root, "trash") == ([b"old"] if seen == {"d/f": b"new"} else [])
+        assert all(item.path == "d/f" for item in world.disk.bin.items())
+        assert hidden(world.root, "staging") == hidden(world.root, "errands") == []
+        if done:
+            assert seen == {"d/f": b"new"}
+            return
+    pytest.fail("the replacement never came to its end")
+
+
 def test_edit_of_the_new_version_before_recovery_shows(tmp_path: Path) -> None:
     world, hooked = world_in(tmp_path / "f", SystemFiles)
     world.put_behind("f", b"old")

@@ -193,6 +193,10 @@ class Disk:
                 raise Stale(f"'{source}' is not the version that was seen before")
             return self._swap.stage(path, Borrowed(content, like), op)
 
+    def remember(self, staged: Staged) -> None:
+        """Write down where staged bytes go, when no journal will: `clear_staging` recovers them."""
+        self._swap.remember(staged)
+
     def commit(self, staged: Staged, expected: Entry | None) -> LocalCommitted:
         """Show staged bytes iff the folder still shows `expected`."""
         return self._swap.commit(staged, expected)

@@ -18,6 +18,7 @@ is ours: neither can destroy a file that appears in between.
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_name
 from vaultsync.local.abilities import move
 from vaultsync.local.content import digest_of, file_entry, is_version, link_entry
+from vaultsync.local.errands import Errands
 from vaultsync.local.faults import translated
 from vaultsync.local.folder import STAGING, Folder, ParentMissing, Place
 from vaultsync.local.identity import Match, compare
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from vaultsync.local.files import Files, Node
     from vaultsync.local.room import Room
     from vaultsync.local.trash import Trash
+
+log = logging.getLogger(__name__)
 
 _PATH_MAX = 4096
 """Bytes, more than any symbolic link's target has."""
@@ -72,6 +76,7 @@ class Swap:
         self._device = device
         self._clock = clock
         self._room = room
+        self._errands = Errands(folder)
 
     def stage(self, path: str, content: Content, op: str) -> LocalStaged:
         """Write the bytes of `content` to the staging folder, durably.
@@ -139,6 +144,16 @@ class Swap:
         known = Token.read(token)
         with self._folder.control(STAGING) as staging, translated(known.name):
             self._drop(staging, known, lambda name: self._orphan(staging, name))
+            if not self._names(staging, known.name):
+                self._errands.drop(known.name)
+
+    def remember(self, staged: Staged) -> None:
+        """Write down in the folder where staged bytes go, for `clear`; see `local.errands`.
+
+        Raises:
+            Blocked: When the disk refuses.
+        """
+        self._errands.write(staged)
 
     def recover(self, path: str, token: str) -> Entry | None:
         """Tell whether a commit happened, and finish it if it stopped half way.
@@ -160,11 +175,20 @@ class Swap:
                 return None
 
     def clear(self, keep: Collection[str] = ()) -> None:
-        """Remove what no journal knows of: staged bytes go, swapped-out versions to the trash.
+        """Recover errands; then remove what no journal knows of.
+
+        Staged bytes go, swapped-out versions to the trash.
 
         Args:
             keep: Operation ids that are still to be recovered.
         """
+        for name, errand in self._errands.read().items():
+            if errand is not None:
+                with suppress(Blocked, Retry, Stale):  # what it leaves goes to the trash
+                    done = self.recover(errand.path, errand.token) is not None
+                    what = "is there now" if done else "is not there"
+                    log.warning("bringing back %s was cut off: the version %s", errand.path, what)
+            self._errands.drop(name)
         known = {staged_name(op) for op in keep}
         with self._folder.control(STAGING) as staging, translated(STAGING):
             listing = self._files.names(staging)
