@@ -135,21 +135,24 @@ class Bin:
     def age(self, days: float, share: float) -> Emptied:
         """Remove for good what is old, and the oldest of what is too much.
 
+        Only days on which this was asked make anything old, however far the clock was set ahead.
+
         Args:
             days: How long things are kept.
             share: Which part of the disk the trash may take at most, 0 to 1; what came within the
                 last day (`SPARED`) stays all the same, for it may be the only copy.
         """
-        done = self.empty(self._clock.now() - days * 86_400)
+        done = self.empty(self._before(days * 86_400))
         with self._folder.control(TRASH) as trash, translated(TRASH):
             total = self._files.space(trash)[0]
         if not total:  # some network file systems do not know their size
             return done
         items = sorted(self._items(0.0), key=lambda item: item.at)
         size = sum(item.node.size for item in items)
+        spared = self._before(SPARED)
         shelves = set()
         for item in items:
-            if size <= total * share or self._clock.now() - item.at < SPARED:
+            if size <= total * share or item.at > spared:
                 break
             shelves.add(item.shelf)
             before = done.files
@@ -174,6 +177,14 @@ class Bin:
                 kept = self._swap.keep(directory, name, place)
                 found.append(Returned(item.path, kept, item.node.size))
         return found
+
+    def _before(self, seconds: float) -> float:
+        """The time so long ago, or an earlier one with as many days that this has seen since."""
+        now = self._clock.now()
+        lived = self._trash.ledger.lived(f"{datetime.fromtimestamp(now):%Y-%m-%d}")  # noqa: DTZ006
+        # One more: today may be no day that was lived, but one to which the clock was set.
+        days = int(seconds / 86_400) + 1
+        return min(now - seconds, _span(lived[-days])[0]) if len(lived) >= days else 0.0
 
     def _items(self, since: float) -> Iterator[_Item]:
         """What is on the shelves that may hold something that came after a time."""
