@@ -316,6 +316,48 @@ def test_folder_vanished_before_recovery(tmp_path: Path) -> None:
     assert hidden(world.root, "staging") == []
 
 
+@pytest.mark.parametrize("edited", ["the old version", "the new version"])
+@pytest.mark.parametrize("blocked", [False, True])
+def test_folder_vanished_before_an_edit_was_recovered(
+    tmp_path: Path, edited: str, blocked: bool
+) -> None:
+    world, hooked = world_in(tmp_path / "f", SystemFiles)
+    world.put_behind("d/f", b"old")
+    old = look(world, "d/f")
+    staged = world.disk.stage("d/f", BytesContent(b"new"), "op")
+    edit = partial((world.root / "d/f").write_bytes, b"edit")
+
+    def edit_and_die() -> None:
+        hooked.before("exchange", edit)
+        hooked.after("exchange", lambda: hooked.crash_at(0))
+
+    def undo() -> None:
+        hooked.fail("sync", errno.EIO)
+        edit_and_die()
+
+    if edited == "the old version":
+        edit_and_die()
+    else:  # it was shown for a moment
+        hooked.after("exchange", undo)
+    with pytest.raises(Crash):
+        world.disk.commit(staged, old)
+    (world.root / "d/f").unlink()
+    (world.root / "d").rmdir()
+    if blocked:
+        (world.root / "d").write_bytes(b"a file")
+    restarted(world, SystemFiles)
+    assert world.disk.recover("d/f", "op", staged.token) is None
+    seen = shown(world.root)
+    if blocked:
+        assert seen == {"d": b"a file"}
+        assert hidden(world.root, "trash") == [b"edit"]
+    else:
+        assert list(seen.values()) == [b"edit"]
+        assert all(is_conflict(path) for path in seen)
+        assert hidden(world.root, "trash") == []
+    assert hidden(world.root, "staging") == []
+
+
 _VICTIM = """
 import os, signal, sys
 from pathlib import Path

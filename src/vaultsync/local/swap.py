@@ -434,10 +434,26 @@ class Swap:
         return same and self._digest_now(staging, name) == token.sha256
 
     def _bury(self, staging: int, path: str, token: Token) -> None:
-        """Nothing can be at the path any more: what came out of it goes to the trash."""
+        """Nothing can be at the path any more: what came out of it goes to the trash.
+
+        But an edit that nobody knew of brings its folder back.
+        """
         self._drop(staging, token, lambda _: None)
         for name in self._names(staging, token.name):
+            if self._is_edit(staging, name, token):
+                with suppress(Stale), self._folder.place(path, make=True) as place:
+                    self.keep(staging, name, place)
+                    continue
             self._trash_durably(staging, name, path)
+
+    def _is_edit(self, staging: int, name: str, token: Token) -> bool:
+        """Whether a name holds neither the expected version nor the staged bytes as they were."""
+        node = self._files.stat(staging, name)
+        if "." not in name or node.ino == token.ino or node.is_directory:
+            return not node.is_directory
+        if is_version(self._files, staging, name, armed_entry(name)):
+            return False
+        return self._digest_now(staging, name) != token.sha256
 
     def _orphan(self, staging: int, name: str) -> None:
         self._trash_durably(staging, name, f"{ORPHANS}/{name}")
