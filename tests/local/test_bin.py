@@ -139,6 +139,23 @@ def test_a_folder_that_is_moved_away_meanwhile_takes_nothing_along(
     assert in_trash(folder, item).read_bytes() == b"old"
 
 
+def test_a_folder_that_is_moved_away_meanwhile_takes_no_edit_along(
+    folder: DiskWorld, hooked: Hooked, tmp_path: Path
+) -> None:
+    item = bin_it(folder, "a/f", b"old")
+    in_trash(folder, item).write_bytes(b"an edit")
+    away = tmp_path / "away"
+
+    def move_away() -> None:
+        (folder.root / "a").rename(away)
+
+    hooked.before("move", move_away)
+    assert folder.disk.bin.returns() == []
+    assert list(away.iterdir()) == []
+    (found,) = folder.disk.bin.returns()
+    assert shown(folder.root) == {found.kept: b"an edit"}
+
+
 def test_an_item_is_put_elsewhere(folder: DiskWorld) -> None:
     item = bin_it(folder, "f", b"old")
     assert folder.disk.bin.put_back(item.id, "other/place.txt") == "other/place.txt"

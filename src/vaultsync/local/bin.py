@@ -175,6 +175,7 @@ class Bin:
                 self._folder.place(item.path, make=True) as place,
             ):
                 kept = self._swap.keep(directory, name, place)
+                self._require_still(place, kept.rpartition("/")[2], directory, name)
                 found.append(Returned(item.path, kept, item.node.size))
         return found
 
@@ -250,11 +251,15 @@ class Bin:
     def _move(self, directory: int, name: str, place: Place) -> None:
         abilities = self._folder.abilities
         move(self._files, abilities, directory, name, place.directory, place.name)
+        self._require_still(place, place.name, directory, name)
+        self._files.sync(place.directory)
+
+    def _require_still(self, place: Place, shown: str, directory: int, name: str) -> None:
+        """Take back what was just shown, and raise Stale, if its folder was moved meanwhile."""
         if self._folder.moved(place):
             with suppress(OSError):
-                move(self._files, abilities, place.directory, place.name, directory, name)
+                move(self._files, self._folder.abilities, place.directory, shown, directory, name)
             raise Stale(f"The folder that holds '{place.path}' was moved in the meantime")
-        self._files.sync(place.directory)
 
     def _is_changed(self, item: _Item) -> bool:
         """Whether somebody wrote to an item after it went to the trash."""
