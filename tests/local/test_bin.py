@@ -395,6 +395,14 @@ def test_age_removes_the_oldest_of_what_is_too_much(folder: DiskWorld) -> None:
     assert [item.path for item in folder.disk.bin.items()] == ["third", "second"]
 
 
+def test_holes_take_no_room(folder: DiskWorld) -> None:
+    lived(folder, 3)
+    file = put(folder, ".vaultsync/trash/2026-01-01/f")
+    os.truncate(file, 1 << 30)
+    os.utime(file, ns=(10**18, 10**18))
+    assert folder.disk.bin.age(36_500, share_of(folder, 1 << 29)) == Emptied()
+
+
 def test_what_came_within_a_day_stays_however_much_it_is(folder: DiskWorld) -> None:
     bin_it(folder, "f", b"x" * 100)
     assert folder.disk.bin.age(30, share_of(folder, 50)) == Emptied()

@@ -148,7 +148,7 @@ class Bin:
         if not total:  # some network file systems do not know their size
             return done
         items = sorted(self._items(0.0), key=lambda item: item.at)
-        size = sum(item.node.size for item in items)
+        size = sum(item.node.taken for item in items)
         spared = self._before(SPARED)
         shelves = set()
         for item in items:
@@ -158,7 +158,7 @@ class Bin:
             before = done.files
             done = self._remove(item, done)
             if done.files > before:
-                size -= item.node.size
+                size -= item.node.taken
         for shelf in shelves:
             self._clear(shelf)
         return done
