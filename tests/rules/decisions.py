@@ -187,8 +187,8 @@ RULES = (
         (
             Edit(
                 "core/plan.py",
-                "if row.local_absence is not Absence.CONFIRMED or remains or remote.tag != MARKER:",
-                "if row.local_absence is not Absence.CONFIRMED or remote.tag != MARKER:",
+                "if row.local_absence is not Absence.CONFIRMED or remains:",
+                "if row.local_absence is not Absence.CONFIRMED:",
             ),
         ),
         (_FOLDERS + "test_a_marker_stays_while_something_in_it_does",),
