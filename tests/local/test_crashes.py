@@ -215,6 +215,22 @@ def test_replacement_that_no_journal_knows(tmp_path: Path, real: type[SystemFile
     pytest.fail("the replacement never came to its end")
 
 
+def test_a_crash_is_never_taken_for_a_deletion(tmp_path: Path) -> None:
+    world, hooked = world_in(tmp_path / "f", LinksOnly)
+    world.put_behind("f", b"old")
+    old = look(world, "f")
+    staged = world.disk.stage("f", BytesContent(b"new"), "op")
+    hooked.after("link", lambda: hooked.crash_at(0))
+    with pytest.raises(Crash):
+        world.disk.commit(staged, old)
+    # From here on nothing shows that it was there: it could as well have died before the link.
+    (world.root / "f").unlink()
+    restarted(world, LinksOnly)
+    assert world.disk.recover("f", "op", staged.token) is None
+    assert shown(world.root) == {"f": b"old"}
+    assert hidden(world.root, "staging") == hidden(world.root, "trash") == []
+
+
 def test_edit_of_the_new_version_before_recovery_shows(tmp_path: Path) -> None:
     world, hooked = world_in(tmp_path / "f", SystemFiles)
     world.put_behind("f", b"old")
