@@ -16,7 +16,7 @@ from vaultsync.core.errors import Blocked, NotFound
 from vaultsync.core.model import Emptied
 from vaultsync.local.disk import Disk
 from vaultsync.local.files import SystemFiles
-from vaultsync.local.swap import ORPHANS
+from vaultsync.local.recovery import ORPHANS
 
 if TYPE_CHECKING:
     from pathlib import Path
