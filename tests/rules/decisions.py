@@ -212,11 +212,8 @@ RULES = (
         (
             Edit(
                 "core/plan.py",
-                'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
-                "        return None",
-                'return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")\n'
-                '        return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER'
-                " else None",
+                "return _directory_again(row, local, remote) if row.local_gone else None",
+                'return Action(Verb.DELETE_REMOTE, row, "") if remote.tag == MARKER else None',
             ),
         ),
         (_FOLDERS + "test_since_base",),

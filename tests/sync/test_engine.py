@@ -223,6 +223,34 @@ def test_a_folder_that_is_emptied_from_below_stays_though_its_marker_is_late(
     assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
 
 
+def test_a_folder_made_again_while_what_was_in_it_is_deleted_stays(
+    device: Device, other: Device
+) -> None:
+    device.local.make("d/e/")
+    device.settle()
+    other.settle()
+    assert "d/" in other.local.directories
+    device.local.directories.clear()
+    made: list[str] = []
+
+    def make_again(name: str, path: str) -> None:
+        if name == "delete" and path == "d/e/" and not made:
+            made.append(path)
+            device.local.make("d/")
+            device.engine.mark("d")
+
+    device.vault.fault = make_again
+    device.settle()
+    other.settle()
+    device.settle()
+    assert made
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
+    other.local.directories.clear()
+    other.settle()
+    device.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {}
+
+
 def test_an_edited_file_meets_a_folder_of_its_name(device: Device, other: Device) -> None:
     device.local.write("a", b"file")
     device.settle()

@@ -291,12 +291,22 @@ def _decide_directory(frame: _Frame) -> Action | None:
             return Action(Verb.ADOPT, row, "the folder exists on both sides")
         if local.tag == EMPTY and remote.tag != MARKER and frame.deletes and not frame.remains:
             return Action(Verb.PUSH, row, "its last file is deleted, the folder stays")
-        return None
+        return _directory_again(row, local, remote) if row.local_gone else None
     if local is not None:
         return _directory_here_only(row, local)
     if remote is not None:
         return _directory_there_only(row, remote, frame.remains)
     return None if base is None else Action(Verb.FORGET, row, "the folder is gone on both sides")
+
+
+def _directory_again(row: Row, local: Entry, remote: Entry) -> Action | None:
+    """A folder that was deleted here and has come back: what is there may be about to go."""
+    if remote.tag == MARKER:
+        settled = Action(Verb.ADOPT, row, "our deletion cannot arrive any more")
+        return None if row.intents else settled
+    if local.tag == EMPTY:
+        return Action(Verb.PUSH, row, "the folder was deleted here and has come back")
+    return None
 
 
 def _directory_here_only(row: Row, local: Entry) -> Action | None:

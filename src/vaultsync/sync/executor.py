@@ -314,7 +314,8 @@ class Executor:
         if now is None or now.tag != _present(row.local, action).tag:
             raise Stale(f"The folder {row.path} is not as it was.")
         entry = self._remote.make_directory(row.path)
-        row = replace(row, remote=entry, remote_absence=Absence.PRESENT)
+        gone = row.local_gone and bool(row.intents)
+        row = replace(row, remote=entry, remote_absence=Absence.PRESENT, local_gone=gone)
         return Result(replace(row, base=agreed(row)))
 
     def _give_metadata(self, action: Action) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core.model import Absence, Entry, Kind, Row, Seen, Unseen
+from vaultsync.core.model import EMPTY, Absence, Entry, Kind, Row, Seen, Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,10 @@ def here(row: Row, entry: Entry | None) -> Row:
         if entry.sha256 in (None, old.sha256):
             return row
         entry = replace(entry, sha256=entry.sha256 or old.sha256)
-    return replace(row, local=entry, local_absence=Absence.PRESENT)
+    # What was deleted with a folder may have been all that made it exist in the vault (rule R5).
+    again = old is None and row.base is not None and entry.tag == EMPTY
+    gone = row.local_gone or again
+    return replace(row, local=entry, local_absence=Absence.PRESENT, local_gone=gone)
 
 
 def there(row: Row, entry: Entry | None) -> Row:
