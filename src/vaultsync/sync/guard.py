@@ -109,6 +109,8 @@ class Guards:
         guard = None if event is None else _OF_EVENT.get(event.verb)
         if event is not None and guard is not None:
             self._rows.passed(guard, path, event.at)
+            if guard in DELETIONS:
+                self._rows.deleted(path, event.at)
         elif self._holds[Guard.CHANGES] is not None:
             # What looked like a change may have been found to be none.
             self._judged.discard(Guard.CHANGES)
