@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.worlds import BytesContent
+from tests.contract.worlds import BytesContent, WithoutExchange
 from tests.daemon.test_api import ask
 from tests.fakes import FakeClock
+from tests.local.hooked import Crash, Hooked
 from tests.served import PlainVault, serving
 from vaultsync.config import Trash
 from vaultsync.core.errors import Blocked, NotFound, Retry
@@ -26,6 +27,8 @@ from vaultsync.state.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from vaultsync.local.files import Files
 
 ODD = "grüße ?&#%41+/日本\n.txt"
 
@@ -132,11 +135,14 @@ class Kept:
         self.root = home / "folder"
         self.root.mkdir()
         self.clock = FakeClock()
-        first = Disk(self.root, "laptop", self.clock, lambda _path: False)
-        self.disk = Disk(self.root, "laptop", self.clock, lambda _path: False, first.bind())
+        self._marker = Disk(self.root, "laptop", self.clock, lambda _path: False).bind()
+        self.open()
         self.store = Store(home / "state.db")
         self.marked: list[str] = []
         self.past = Past(home, trash or Trash(), self.clock, threading.Condition())
+
+    def open(self, files: Files | None = None) -> None:
+        self.disk = Disk(self.root, "laptop", self.clock, lambda _path: False, self._marker, files)
 
     @contextmanager
     def served(self) -> Iterator[Past]:
@@ -212,8 +218,10 @@ def test_the_trash_is_looked_after_about_every_minute(kept: Kept) -> None:
 def test_age_is_looked_at_about_every_hour(kept: Kept) -> None:
     kept.bin_it("a.txt")
     with kept.served() as past:
-        past.keep()
-        kept.clock.time += 31 * 86_400
+        for _ in range(31):
+            past.keep()
+            assert past.trashed()
+            kept.clock.time += 86_400
         past.keep()
         past.keep()
         assert past.trashed() == []
@@ -269,6 +277,20 @@ def test_an_old_version_replaces_the_file_and_that_goes_to_the_trash(kept: Kept)
     assert bring(kept, "f", b"then", replacing=True) == "f"
     assert len(kept.disk.bin.items()) == 1
     assert bring(kept, "new/folder/f", b"then", replacing=True) == "new/folder/f"
+
+
+def test_what_is_about_to_be_replaced_is_there_after_a_crash(kept: Kept) -> None:
+    (kept.root / "f").write_bytes(b"now")
+    hooked = Hooked(WithoutExchange())
+    kept.open(hooked.files)
+    hooked.after("rename", lambda: hooked.crash_at(0))
+    with pytest.raises(Crash):
+        bring(kept, "f", b"then", replacing=True)
+    assert not (kept.root / "f").exists()
+    kept.open(WithoutExchange())
+    kept.disk.clear_staging()
+    assert (kept.root / "f").read_bytes() == b"now"
+    assert kept.disk.bin.items() == []
 
 
 def test_an_old_version_put_elsewhere_replaces_nothing(kept: Kept) -> None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes import FakeClock
 from tests.local.seeing import hidden, look, shown
 from vaultsync.core.errors import Blocked, NotFound
 from vaultsync.core.model import Emptied
+from vaultsync.local.disk import Disk
 from vaultsync.local.files import SystemFiles
-from vaultsync.local.swap import ORPHANS
+from vaultsync.local.recovery import ORPHANS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +137,23 @@ def test_a_folder_that_is_moved_away_meanwhile_takes_nothing_along(
         folder.disk.bin.put_back(item.id)
     assert list(away.iterdir()) == []
     assert in_trash(folder, item).read_bytes() == b"old"
+
+
+def test_a_folder_that_is_moved_away_meanwhile_takes_no_edit_along(
+    folder: DiskWorld, hooked: Hooked, tmp_path: Path
+) -> None:
+    item = bin_it(folder, "a/f", b"old")
+    in_trash(folder, item).write_bytes(b"an edit")
+    away = tmp_path / "away"
+
+    def move_away() -> None:
+        (folder.root / "a").rename(away)
+
+    hooked.before("move", move_away)
+    assert folder.disk.bin.returns() == []
+    assert list(away.iterdir()) == []
+    (found,) = folder.disk.bin.returns()
+    assert shown(folder.root) == {found.kept: b"an edit"}
 
 
 def test_an_item_is_put_elsewhere(folder: DiskWorld) -> None:
@@ -312,7 +331,15 @@ def test_what_was_written_to_is_not_removed(folder: DiskWorld) -> None:
     assert list(shown(folder.root).values()) == [b"an edit"]
 
 
+def lived(folder: DiskWorld, days: int) -> None:
+    """Let the last so many days have been seen to pass."""
+    seen = [time.time() - day * 86_400 for day in range(days)]
+    lines = [time.strftime("%Y-%m-%d\n", time.localtime(day)) for day in seen]
+    (control(folder) / "trashed/days").write_text("".join(lines))
+
+
 def test_age_removes_what_is_old(folder: DiskWorld) -> None:
+    lived(folder, 40)
     bin_it(folder, "f")
     assert folder.disk.bin.age(1, 1.0) == Emptied()
     old = control(folder) / "trash" / "2020-01-01" / "old.txt"
@@ -323,12 +350,57 @@ def test_age_removes_what_is_old(folder: DiskWorld) -> None:
     assert [item.path for item in folder.disk.bin.items()] == ["f"]
 
 
+def test_a_clock_that_was_set_ahead_makes_nothing_old(folder: DiskWorld) -> None:
+    clock = FakeClock()
+    clock.wrong = time.time() - clock.time
+
+    def look_after(share: float = 1.0) -> int:
+        """Look after the trash, by a process that has just begun."""
+        disk = Disk(folder.root, "laptop", clock, lambda _path: False, folder.disk.bind())
+        return disk.bin.age(30, share).files
+
+    bin_it(folder, "f")
+    for _ in range(20):
+        assert look_after() == 0
+        clock.time += 86_400
+    for jump in (31, 400):
+        clock.wrong += jump * 86_400
+        assert look_after() == look_after() == 0
+        clock.wrong -= jump * 86_400
+    for _ in range(11):
+        assert look_after() == 0
+        clock.time += 86_400
+    assert look_after() == 1
+
+
+def test_a_clock_that_was_set_ahead_makes_nothing_too_much(folder: DiskWorld) -> None:
+    clock = FakeClock()
+    clock.wrong = time.time() - clock.time
+    marker = folder.disk.bind()
+    aged = Disk(folder.root, "laptop", clock, lambda _path: False, marker).bin
+    bin_it(folder, "f")
+    assert aged.age(30, 0.0) == Emptied()
+    clock.wrong += 400 * 86_400
+    assert aged.age(30, 0.0) == Emptied()
+    clock.time += 2 * 86_400
+    assert aged.age(30, 0.0) == Emptied(1, 4, 0)
+
+
 def test_age_removes_the_oldest_of_what_is_too_much(folder: DiskWorld) -> None:
+    lived(folder, 3)
     for days, name in ((4, "first"), (3, "second"), (2, "third")):
         shelf = time.strftime("%Y-%m-%d", time.localtime(time.time() - days * 86_400))
         put(folder, f".vaultsync/trash/{shelf}/{name}", b"x" * 100)
     assert folder.disk.bin.age(30, share_of(folder, 250)) == Emptied(1, 100, 0)
     assert [item.path for item in folder.disk.bin.items()] == ["third", "second"]
+
+
+def test_holes_take_no_room(folder: DiskWorld) -> None:
+    lived(folder, 3)
+    file = put(folder, ".vaultsync/trash/2026-01-01/f")
+    os.truncate(file, 1 << 30)
+    os.utime(file, ns=(10**18, 10**18))
+    assert folder.disk.bin.age(36_500, share_of(folder, 1 << 29)) == Emptied()
 
 
 def test_what_came_within_a_day_stays_however_much_it_is(folder: DiskWorld) -> None:
@@ -339,6 +411,7 @@ def test_what_came_within_a_day_stays_however_much_it_is(folder: DiskWorld) -> N
 
 def test_nothing_is_too_much_for_a_disk_of_unknown_size(folder: DiskWorld, hooked: Hooked) -> None:
     hooked.real = OfUnknownSize()
+    lived(folder, 3)
     put(folder, ".vaultsync/trash/2026-01-01/f")
     assert folder.disk.bin.age(36_500, 0.1) == Emptied()
     assert hidden(folder.root, "trash") == [b"data"]

@@ -190,6 +190,47 @@ def test_clearing_without_a_journal_loses_no_version(tmp_path: Path) -> None:
     assert hidden(world.root, "trash") == [b"old"]
 
 
+@pytest.mark.parametrize("real", KINDS)
+def test_replacement_that_no_journal_knows(tmp_path: Path, real: type[SystemFiles]) -> None:
+    def replace() -> None:
+        world.disk.remember(staged)
+        world.disk.commit(staged, old)
+        world.disk.discard(staged.token)
+
+    for call in range(MANY):
+        world, hooked = world_in(tmp_path / str(call), real)
+        world.put_behind("d/f", b"old")
+        old = look(world, "d/f")
+        staged = world.disk.stage("d/f", BytesContent(b"new"), "op")
+        done = dies(hooked, call, replace)
+        restarted(world, real).disk.clear_staging()
+        seen = shown(world.root)
+        assert seen in ({"d/f": b"old"}, {"d/f": b"new"})
+        assert hidden(world.root, "trash") == ([b"old"] if seen == {"d/f": b"new"} else [])
+        assert all(item.path == "d/f" for item in world.disk.bin.items())
+        assert hidden(world.root, "staging") == hidden(world.root, "errands") == []
+        if done:
+            assert seen == {"d/f": b"new"}
+            return
+    pytest.fail("the replacement never came to its end")
+
+
+def test_a_crash_is_never_taken_for_a_deletion(tmp_path: Path) -> None:
+    world, hooked = world_in(tmp_path / "f", LinksOnly)
+    world.put_behind("f", b"old")
+    old = look(world, "f")
+    staged = world.disk.stage("f", BytesContent(b"new"), "op")
+    hooked.after("link", lambda: hooked.crash_at(0))
+    with pytest.raises(Crash):
+        world.disk.commit(staged, old)
+    # From here on nothing shows that it was there: it could as well have died before the link.
+    (world.root / "f").unlink()
+    restarted(world, LinksOnly)
+    assert world.disk.recover("f", "op", staged.token) is None
+    assert shown(world.root) == {"f": b"old"}
+    assert hidden(world.root, "staging") == hidden(world.root, "trash") == []
+
+
 def test_edit_of_the_new_version_before_recovery_shows(tmp_path: Path) -> None:
     world, hooked = world_in(tmp_path / "f", SystemFiles)
     world.put_behind("f", b"old")
@@ -288,6 +329,48 @@ def test_folder_vanished_before_recovery(tmp_path: Path) -> None:
     restarted(world, SystemFiles)
     assert world.disk.recover("d/f", "op", staged.token) is None
     assert hidden(world.root, "trash") == [b"old"]
+    assert hidden(world.root, "staging") == []
+
+
+@pytest.mark.parametrize("edited", ["the old version", "the new version"])
+@pytest.mark.parametrize("blocked", [False, True])
+def test_folder_vanished_before_an_edit_was_recovered(
+    tmp_path: Path, edited: str, blocked: bool
+) -> None:
+    world, hooked = world_in(tmp_path / "f", SystemFiles)
+    world.put_behind("d/f", b"old")
+    old = look(world, "d/f")
+    staged = world.disk.stage("d/f", BytesContent(b"new"), "op")
+    edit = partial((world.root / "d/f").write_bytes, b"edit")
+
+    def edit_and_die() -> None:
+        hooked.before("exchange", edit)
+        hooked.after("exchange", lambda: hooked.crash_at(0))
+
+    def undo() -> None:
+        hooked.fail("sync", errno.EIO)
+        edit_and_die()
+
+    if edited == "the old version":
+        edit_and_die()
+    else:  # it was shown for a moment
+        hooked.after("exchange", undo)
+    with pytest.raises(Crash):
+        world.disk.commit(staged, old)
+    (world.root / "d/f").unlink()
+    (world.root / "d").rmdir()
+    if blocked:
+        (world.root / "d").write_bytes(b"a file")
+    restarted(world, SystemFiles)
+    assert world.disk.recover("d/f", "op", staged.token) is None
+    seen = shown(world.root)
+    if blocked:
+        assert seen == {"d": b"a file"}
+        assert hidden(world.root, "trash") == [b"edit"]
+    else:
+        assert list(seen.values()) == [b"edit"]
+        assert all(is_conflict(path) for path in seen)
+        assert hidden(world.root, "trash") == []
     assert hidden(world.root, "staging") == []
 
 

@@ -98,6 +98,12 @@ def test_a_bucket_that_keeps_none_says_so(make: Making) -> None:
         assert not isinstance(raised.value, NotFound)
 
 
+def test_a_folder_that_never_was_says_nothing_against_the_bucket(side: Bucket) -> None:
+    assert list(side.versions.below("")) == []
+    put(side, "folder/f", b"1")
+    assert list(side.versions.below("flder")) == []
+
+
 class Kept:
     """A listing of given versions, in pages of two. Times are minutes."""
 

@@ -147,7 +147,7 @@ RULES = (
         "A swap that a crash cut off is finished, or undone.",
         (
             Edit(
-                "local/swap.py",
+                "local/recovery.py",
                 "happened = self._finish(staging, place, known)",
                 "happened = False",
             ),
@@ -159,9 +159,9 @@ RULES = (
         "Where EXCHANGE is missing, a file that was only moved out of the way is put back.",
         (
             Edit(
-                "local/swap.py",
+                "local/recovery.py",
                 "elif waiting is not None and not is_shown:\n"
-                "            self.put_back(staging, armed, place)",
+                "            self._swap.put_back(staging, armed, place)",
                 "elif waiting is not None and not is_shown:\n            pass",
             ),
         ),

@@ -204,9 +204,9 @@ RULES = (
             Edit(
                 "local/swap.py",
                 "        if not is_version(self._files, staging, armed, expected):\n"
-                "            digest = self._digest_now(staging, armed)",
+                "            digest = self.digest_now(staging, armed)",
                 "        if armed == token.name:\n"
-                "            digest = self._digest_now(staging, armed)",
+                "            digest = self.digest_now(staging, armed)",
             ),
         ),
         (_RACES + "TestCommit::test_edit_right_before_the_swap_is_kept_beside",),

@@ -154,6 +154,62 @@ def test_deletions_of_yesterday_do_not_count(device: Device, clock: FakeClock) -
     assert not kinds(device)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_clock_that_was_set_ahead_lets_no_more_through(
+    device: Device, clock: FakeClock, back: bool
+) -> None:
+    paths = fill(device, 100)
+    for path in paths[:20]:
+        device.local.remove(path)
+    device.settle()
+    clock.wrong += 40 * 24 * 3600
+    for path in paths[20:25]:
+        device.local.remove(path)
+    device.settle()
+    assert not kinds(device)
+    if back:
+        clock.wrong -= 40 * 24 * 3600
+    device.local.remove(paths[25])
+    device.settle()
+    assert kinds(device) == {Guard.DELETIONS_THERE: 1}
+
+
+def test_a_day_after_a_step_of_the_clock_all_counts_as_before(
+    device: Device, clock: FakeClock
+) -> None:
+    paths = fill(device, 100)
+    device.settle()
+    clock.wrong += 24 * 3600
+    for path in paths[:20]:
+        device.local.remove(path)
+    device.settle()
+    clock.time += 25 * 3600
+    for path in paths[20:40]:
+        device.local.remove(path)
+    device.settle()
+    assert not kinds(device)
+
+
+def test_a_clock_that_begins_behind_what_it_knew_counts_no_more_than_a_day_before_that(
+    device: Device, clock: FakeClock
+) -> None:
+    paths = fill(device, 100)
+    for path in paths[:20]:
+        device.local.remove(path)
+    device.settle()
+    clock.time += 25 * 3600
+    device.local.remove(paths[20])
+    device.settle()
+    clock.wrong -= 500_000  # as on a machine whose clock stands still when it is off
+    device.crash()
+    device.settle()
+    clock.wrong += 500_000
+    for path in paths[21:40]:
+        device.local.remove(path)
+    device.settle()
+    assert not kinds(device)
+
+
 def test_a_word_given_while_the_clock_was_ahead_does_not_blind_the_guard(
     device: Device, clock: FakeClock
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from vaultsync.core.errors import Stale
 from vaultsync.core.model import Verb
+from vaultsync.sync.flight import LONG
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -74,6 +75,30 @@ def test_a_moved_folder_moves_each_file(
     assert (fetched["stage"], fetched["borrow"]) == (0, 40)
     assert other.local.tree() == device.local.tree()
     assert not any(path.startswith(old) for path in other.local.tree())
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["in the vault", "on the other device"])
+def test_the_old_path_stays_while_a_large_file_is_copied_from_it(
+    device: Device, other: Device, here: bool
+) -> None:
+    device.local.write("a.bin", bytes(LONG + 1))
+    both(device, other)
+    move(device.local, "a.bin", "z.bin")
+    side, busy = (device.vault, device) if here else (other.local, other)
+    found = counting(side)
+    count = side.fault
+
+    def take_long(name: str, path: str) -> None:
+        count(name, path)
+        if name == "borrow":
+            for _ in range(100):
+                busy.step()
+                busy.clock.time += 0.1
+
+    side.fault = take_long
+    both(device, other)
+    assert (found["stage"], found["borrow"]) == (0, 1)
+    assert list(other.local.tree()) == list(device.local.tree()) == ["z.bin"]
 
 
 def test_a_moved_and_edited_file_is_sent(device: Device, other: Device) -> None:

@@ -104,8 +104,12 @@ def window(guard: Guard, before: Hold | None, now: float) -> float:
 
     Otherwise time alone would let through, day by day, what nobody has allowed.
     """
-    span = {Guard.CHANGES: TEN_MINUTES, Guard.CONFLICTS: MINUTE}.get(guard, DAY)
-    return (now if before is None else min(now, before.since)) - span
+    return (now if before is None else min(now, before.since)) - span(guard)
+
+
+def span(guard: Guard) -> float:
+    """Seconds over which a guard counts."""
+    return {Guard.CHANGES: TEN_MINUTES, Guard.CONFLICTS: MINUTE}.get(guard, DAY)
 
 
 def judge(

@@ -303,6 +303,8 @@ def _place(disk: Disk, content: Content, target: str, *, replacing: bool) -> tup
                     expected = None if now is None else disk.identify(path, now)
                     if expected is not None and expected.sha256 == staged.sha256:
                         return path, None
+                    if expected is not None:
+                        disk.remember(staged)
                     return path, disk.commit(replace(staged, path=path), expected).kept
             if not replacing:
                 number += 1

@@ -135,27 +135,30 @@ class Bin:
     def age(self, days: float, share: float) -> Emptied:
         """Remove for good what is old, and the oldest of what is too much.
 
+        Only days on which this was asked make anything old, however far the clock was set ahead.
+
         Args:
             days: How long things are kept.
             share: Which part of the disk the trash may take at most, 0 to 1; what came within the
                 last day (`SPARED`) stays all the same, for it may be the only copy.
         """
-        done = self.empty(self._clock.now() - days * 86_400)
+        done = self.empty(self._before(days * 86_400))
         with self._folder.control(TRASH) as trash, translated(TRASH):
             total = self._files.space(trash)[0]
         if not total:  # some network file systems do not know their size
             return done
         items = sorted(self._items(0.0), key=lambda item: item.at)
-        size = sum(item.node.size for item in items)
+        size = sum(item.node.taken for item in items)
+        spared = self._before(SPARED)
         shelves = set()
         for item in items:
-            if size <= total * share or self._clock.now() - item.at < SPARED:
+            if size <= total * share or item.at > spared:
                 break
             shelves.add(item.shelf)
             before = done.files
             done = self._remove(item, done)
             if done.files > before:
-                size -= item.node.size
+                size -= item.node.taken
         for shelf in shelves:
             self._clear(shelf)
         return done
@@ -172,8 +175,17 @@ class Bin:
                 self._folder.place(item.path, make=True) as place,
             ):
                 kept = self._swap.keep(directory, name, place)
+                self._require_still(place, kept.rpartition("/")[2], directory, name)
                 found.append(Returned(item.path, kept, item.node.size))
         return found
+
+    def _before(self, seconds: float) -> float:
+        """The time so long ago, or an earlier one with as many days that this has seen since."""
+        now = self._clock.now()
+        lived = self._trash.ledger.lived(f"{datetime.fromtimestamp(now):%Y-%m-%d}")  # noqa: DTZ006
+        # One more: today may be no day that was lived, but one to which the clock was set.
+        days = int(seconds / 86_400) + 1
+        return min(now - seconds, _span(lived[-days])[0]) if len(lived) >= days else 0.0
 
     def _items(self, since: float) -> Iterator[_Item]:
         """What is on the shelves that may hold something that came after a time."""
@@ -239,11 +251,15 @@ class Bin:
     def _move(self, directory: int, name: str, place: Place) -> None:
         abilities = self._folder.abilities
         move(self._files, abilities, directory, name, place.directory, place.name)
+        self._require_still(place, place.name, directory, name)
+        self._files.sync(place.directory)
+
+    def _require_still(self, place: Place, shown: str, directory: int, name: str) -> None:
+        """Take back what was just shown, and raise Stale, if its folder was moved meanwhile."""
         if self._folder.moved(place):
             with suppress(OSError):
-                move(self._files, abilities, place.directory, place.name, directory, name)
+                move(self._files, self._folder.abilities, place.directory, shown, directory, name)
             raise Stale(f"The folder that holds '{place.path}' was moved in the meantime")
-        self._files.sync(place.directory)
 
     def _is_changed(self, item: _Item) -> bool:
         """Whether somebody wrote to an item after it went to the trash."""

@@ -23,6 +23,7 @@ from vaultsync.local.faults import translate, translated
 from vaultsync.local.files import SystemFiles
 from vaultsync.local.folder import Folder, ParentMissing, Place, taken
 from vaultsync.local.identity import Match, compare
+from vaultsync.local.recovery import Recovery
 from vaultsync.local.room import Room, kept_free
 from vaultsync.local.scan import Scan, directory_entry, leaf_entry
 from vaultsync.local.snapshot import Snapshots
@@ -73,6 +74,7 @@ class Disk:
         self._trash = Trash(self._folder, clock)
         room = Room(self._files, kept_free)
         self._swap = Swap(self._folder, self._trash, device, clock, room)
+        self._recovery = Recovery(self._folder, self._trash, self._swap)
         self.bin = Bin(self._folder, self._trash, self._swap, clock)
         self._snapshots = Snapshots(self._folder, room)
 
@@ -97,7 +99,7 @@ class Disk:
         Args:
             keep: Operation ids that the journal still has to recover.
         """
-        self._swap.clear(keep)
+        self._recovery.clear(keep)
 
     def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
         """Yield what is at and below a path, in byte order of the full path."""
@@ -193,17 +195,21 @@ class Disk:
                 raise Stale(f"'{source}' is not the version that was seen before")
             return self._swap.stage(path, Borrowed(content, like), op)
 
+    def remember(self, staged: Staged) -> None:
+        """Write down where staged bytes go, when no journal will: `clear_staging` recovers them."""
+        self._recovery.remember(staged)
+
     def commit(self, staged: Staged, expected: Entry | None) -> LocalCommitted:
         """Show staged bytes iff the folder still shows `expected`."""
         return self._swap.commit(staged, expected)
 
     def discard(self, token: str) -> None:
         """Drop staged bytes."""
-        self._swap.discard(token)
+        self._recovery.discard(token)
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:  # noqa: ARG002
         """Tell whether a commit happened, and finish it if half done."""
-        return self._swap.recover(path, token)
+        return self._recovery.recover(path, token)
 
     def make_directory(self, path: str) -> Entry:
         """Make a directory and those above it; no error if it is there already.

@@ -45,6 +45,13 @@ class Node(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     links: int = 1
+    allocated: int | None = None
+    """Bytes that the disk has given to it, where that is known."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the disk that its content takes: no holes, nothing that is compressed away."""
+        return self.size if self.allocated is None else min(self.size, self.allocated)
 
     @property
     def is_file(self) -> bool:
@@ -436,4 +443,5 @@ def _node(seen: os.stat_result) -> Node:
         seen.st_mtime_ns,
         seen.st_ctime_ns,
         seen.st_nlink,
+        seen.st_blocks * 512,  # whatever the file system's own blocks are (inode(7))
     )

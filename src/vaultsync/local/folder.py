@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 STAGING = "staging"
 TRASH = "trash"
 TRASHED = "trashed"
+ERRANDS = "errands"
 _DAMAGED = (
     "The folder was replaced, or its control data was removed. Nothing was changed. Put the right "
     "folder back, or set up a new profile for this one."
@@ -116,7 +117,7 @@ class Folder:
         with self._fatal():
             control = self.files.enter(top, CONTROL)
             try:
-                for name in (TRASH, TRASHED):
+                for name in (TRASH, TRASHED, ERRANDS):
                     self.files.close(self._subdirectory(control, name))
                 staging = self._subdirectory(control, STAGING)
                 try:

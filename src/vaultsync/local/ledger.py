@@ -1,13 +1,14 @@
 """What went to the trash, as it was at that moment: `.vaultsync/trashed/<shelf>`, a line an item.
 
 It only adds to what the trash itself shows: since when an item is there, and whether somebody has
-gone on writing to it. A line that a crash kept from being written, or tore, costs no more than
-that.
+gone on writing to it; and, in `days`, on which days there was somebody to see it age. A line that a
+crash kept from being written, or tore, costs no more than that.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,10 @@ from vaultsync.local.folder import TRASHED, Folder
 
 if TYPE_CHECKING:
     from vaultsync.local.files import Node
+
+
+_DAYS = "days"
+_DAY = re.compile(rb"\d{4}-\d\d-\d\d")
 
 
 class Note(NamedTuple):
@@ -50,27 +55,12 @@ class Ledger:
 
     def write(self, shelf: str, note: Note) -> None:
         """Write a note down; what is in the trash already must not fail because of it."""
-        files = self._folder.files
-        with suppress(OSError, VaultsyncError), self._folder.control(TRASHED) as directory:
-            descriptor = files.append(directory, shelf)
-            try:
-                # Begun with a line of its own: a crash may have cut off the last one.
-                files.write(descriptor, f"\n{json.dumps(note)}".encode())
-            finally:
-                files.close(descriptor)
+        self._add(shelf, json.dumps(note))
 
     def read(self, shelf: str) -> dict[str, Note]:
         """The notes of a shelf by path; of several for one path, the last."""
-        files = self._folder.files
-        text = b""
-        with suppress(OSError, VaultsyncError), self._folder.control(TRASHED) as directory:
-            descriptor = files.open(directory, shelf)
-            try:
-                text = files.read(descriptor, 0, files.fstat(descriptor).size)
-            finally:
-                files.close(descriptor)
         notes = {}
-        for line in text.splitlines():
+        for line in self._lines(shelf):
             with suppress(ValueError, TypeError):
                 note = Note(*json.loads(line))
                 notes[note.path] = note
@@ -80,3 +70,35 @@ class Ledger:
         """Forget a shelf that is gone."""
         with suppress(OSError, VaultsyncError), self._folder.control(TRASHED) as directory:
             self._folder.files.unlink(directory, shelf)
+
+    def lived(self, today: str) -> list[str]:
+        """The days, in order, on which this was asked; today is written down and the last.
+
+        Args:
+            today: As in `2026-11-23`.
+        """
+        known = {line.decode() for line in self._lines(_DAYS) if _DAY.fullmatch(line)}
+        if today not in known:
+            self._add(_DAYS, today)
+        # A clock that was ahead for a while has left days that are still to come.
+        return sorted(day for day in {*known, today} if day <= today)
+
+    def _add(self, name: str, line: str) -> None:
+        files = self._folder.files
+        with suppress(OSError, VaultsyncError), self._folder.control(TRASHED) as directory:
+            descriptor = files.append(directory, name)
+            try:
+                # Begun with a line of its own: a crash may have cut off the last one.
+                files.write(descriptor, f"\n{line}".encode())
+            finally:
+                files.close(descriptor)
+
+    def _lines(self, name: str) -> list[bytes]:
+        files = self._folder.files
+        with suppress(OSError, VaultsyncError), self._folder.control(TRASHED) as directory:
+            descriptor = files.open(directory, name)
+            try:
+                return files.read(descriptor, 0, files.fstat(descriptor).size).splitlines()
+            finally:
+                files.close(descriptor)
+        return []

@@ -3,8 +3,8 @@
 The order of a replacement, each step one system call:
 
 1. `stage`: the bytes lie in `.vaultsync/staging/<op>`, synced. The engine journals the token.
-2. The staged file is renamed to `<op>.<what is expected>`: should we die from here on, `recover`
-   knows from that name what the version that comes out ought to be.
+2. The staged file is renamed to `<op>.<what is expected>`: should we die from here on,
+   `local.recovery` knows from that name what the version that comes out ought to be.
 3. EXCHANGE with the visible name, so a reader sees the old or the new file. What was there now
    has the staged name. (Without EXCHANGE: it is renamed to that name, looked at, and the staged
    file, which kept the name `<op>`, moved into the gap.)
@@ -29,33 +29,30 @@ from vaultsync.core.names import conflict_name
 from vaultsync.local.abilities import move
 from vaultsync.local.content import digest_of, file_entry, is_version, link_entry
 from vaultsync.local.faults import translated
-from vaultsync.local.folder import STAGING, Folder, ParentMissing, Place
+from vaultsync.local.folder import STAGING, Folder, Place
 from vaultsync.local.identity import Match, compare
 from vaultsync.local.staged import (
     LocalCommitted,
     LocalStaged,
     Token,
-    armed_entry,
     armed_name,
     staged_name,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from vaultsync.core.ports import Clock, Content, Staged
-    from vaultsync.local.files import Files, Node
+    from vaultsync.local.files import Files
     from vaultsync.local.room import Room
     from vaultsync.local.trash import Trash
 
 _PATH_MAX = 4096
 """Bytes, more than any symbolic link's target has."""
-ORPHANS = "left over"
-"""Folder on a trash shelf for swapped-out versions of which no journal tells the path."""
 
 
 class Swap:
-    """Stage, commit, recover.
+    """Stage, commit.
 
     Args:
         folder: The root.
@@ -132,50 +129,7 @@ class Swap:
                 self._appear(staging, place, token)
             else:
                 kept = self._replace(staging, place, token, expected)
-            return LocalCommitted(self._shown(place, token), kept)
-
-    def discard(self, token: str) -> None:
-        """Drop staged bytes. What came out of a swap, or was edited, is never dropped."""
-        known = Token.read(token)
-        with self._folder.control(STAGING) as staging, translated(known.name):
-            self._drop(staging, known, lambda name: self._orphan(staging, name))
-
-    def recover(self, path: str, token: str) -> Entry | None:
-        """Tell whether a commit happened, and finish it if it stopped half way.
-
-        Returns:
-            The entry that the commit made, or None when it did not happen. When somebody changed
-            the file after the commit, the entry has a tag that equals none, so that this shows.
-        """
-        known = Token.read(token)
-        with self._folder.control(STAGING) as staging, translated(path):
-            try:
-                with self._folder.place(path) as place:
-                    happened = self._finish(staging, place, known)
-                    # Before looking: a name less moves the ctime.
-                    self._drop(staging, known, lambda name: self.keep(staging, name, place))
-                    return self._shown(place, known) if happened else None
-            except ParentMissing:
-                self._bury(staging, path, known)
-                return None
-
-    def clear(self, keep: Collection[str] = ()) -> None:
-        """Remove what no journal knows of: staged bytes go, swapped-out versions to the trash.
-
-        Args:
-            keep: Operation ids that are still to be recovered.
-        """
-        known = {staged_name(op) for op in keep}
-        with self._folder.control(STAGING) as staging, translated(STAGING):
-            listing = self._files.names(staging)
-            for name in (*listing.directories, *listing.others):
-                stem, _, rest = name.partition(".")
-                if stem in known:
-                    continue
-                if rest:
-                    self._orphan(staging, name)
-                else:
-                    self._files.unlink(staging, name)
+            return LocalCommitted(self.shown(place, token), kept)
 
     def require(self, place: Place, expected: Entry) -> None:
         """Raise Stale unless the expected version is at a place.
@@ -204,7 +158,7 @@ class Swap:
         Returns:
             The path of the conflict copy.
         """
-        digest = digest or self._digest_now(directory, name)
+        digest = digest or self.digest_now(directory, name)
         when = datetime.fromtimestamp(self._clock.now())  # noqa: DTZ006 - local time, for people
         while True:
             path = conflict_name(place.path, self._device, when, digest)
@@ -303,9 +257,9 @@ class Swap:
             if not came_out.is_file and not came_out.is_link:
                 raise Stale(f"'{place.path}' became something else")
             self._require_still(place)
-            return self._settle(staging, armed, place, expected, token)
+            return self.settle(staging, armed, place, expected, token)
         except (OSError, VaultsyncError):
-            self._swap_back(staging, armed, place, token)
+            self.swap_back(staging, armed, place, token)
             raise
 
     def _replace_in_two(
@@ -323,9 +277,9 @@ class Swap:
         except (OSError, VaultsyncError):
             self.put_back(staging, armed, place)
             raise
-        return self._settle(staging, armed, place, expected, token)
+        return self.settle(staging, armed, place, expected, token)
 
-    def _swap_back(self, staging: int, armed: str, place: Place, token: Token) -> None:
+    def swap_back(self, staging: int, armed: str, place: Place, token: Token) -> None:
         """Undo an EXCHANGE; a version that somebody made meanwhile is kept under another name."""
         files = self._files
         try:
@@ -358,13 +312,24 @@ class Swap:
         finally:
             self._files.close(descriptor)
 
-    def _settle(
+    def settle(
         self, staging: int, armed: str, place: Place, expected: Entry, token: Token
     ) -> str | None:
-        """Bring what came out to where it belongs; return the conflict copy's path, if any."""
+        """Bring what came out to where it belongs.
+
+        Args:
+            staging: Open descriptor of the staging folder.
+            armed: The name there that holds what came out.
+            place: Where it was.
+            expected: The version that it should be.
+            token: What is shown instead.
+
+        Returns:
+            The path of the conflict copy that there had to be if it is another version.
+        """
         digest = None
         if not is_version(self._files, staging, armed, expected):
-            digest = self._digest_now(staging, armed)
+            digest = self.digest_now(staging, armed)
             if digest != token.sha256:
                 return self.keep(staging, armed, place, digest)
         with self._trash.take(staging, armed, place.path, expected.sha256 or "") as binned:
@@ -376,82 +341,7 @@ class Swap:
         with suppress(OSError):
             self._files.sync(directory)
 
-    def _finish(self, staging: int, place: Place, token: Token) -> bool:
-        """Finish or undo a commit that a crash cut off; return whether it happened."""
-        shown = self._stat(place.directory, place.name)
-        is_shown = shown is not None and shown.ino == token.ino
-        waiting = self._stat(staging, token.name)
-        armed = next((name for name in self._names(staging, token.name) if "." in name), None)
-        came_out = armed is not None and not self._is_staged(staging, armed, token)
-        if armed is None or not came_out:
-            if not is_shown or shown is None:
-                return False
-            # Nothing but the inode's number may speak for it, and numbers are given out again.
-            only_number = waiting is None and armed is None
-            if only_number and self._digest_now(place.directory, place.name) != token.sha256:
-                return False
-        elif waiting is not None and not is_shown:
-            self.put_back(staging, armed, place)
-            return False
-        elif self._files.stat(staging, armed).is_directory:
-            self._swap_back(staging, armed, place, token)
-            return False
-        else:
-            self._settle(staging, armed, place, armed_entry(armed), token)
-        self._files.sync(place.directory)
-        return True
-
-    def _is_staged(self, staging: int, name: str, token: Token) -> bool:
-        """Whether a name holds the staged bytes; FAT numbers its inodes anew at each mount."""
-        node = self._files.stat(staging, name)
-        if node.ino == token.ino or node.is_directory:
-            return node.ino == token.ino
-        same = (node.size, node.mtime_ns) == (token.size, token.mtime_ns)
-        return same and self._digest_now(staging, name) == token.sha256
-
-    def _bury(self, staging: int, path: str, token: Token) -> None:
-        """Nothing can be at the path any more: what came out of it goes to the trash."""
-        self._drop(staging, token, lambda _: None)
-        for name in self._names(staging, token.name):
-            self._trash_durably(staging, name, path)
-
-    def _orphan(self, staging: int, name: str) -> None:
-        self._trash_durably(staging, name, f"{ORPHANS}/{name}")
-
-    def _trash_durably(self, staging: int, name: str, path: str) -> None:
-        with self._trash.take(staging, name, path) as binned:
-            self._files.sync(binned.directory)
-
-    def _drop(self, staging: int, token: Token, rescue: Callable[[str], object]) -> None:
-        """Remove staged bytes; but `rescue` a name whose bytes were shown for a moment and edited.
-
-        One that is shown still (a second link) is only a name.
-        """
-        for name in self._names(staging, token.name):
-            with suppress(FileNotFoundError):
-                node = self._files.stat(staging, name)
-                if node.ino != token.ino:
-                    continue
-                if node.links > 1 or token.describes(node):
-                    self._files.unlink(staging, name)
-                else:
-                    rescue(name)
-
-    def _names(self, staging: int, name: str) -> list[str]:
-        listing = self._files.names(staging)
-        return [
-            other
-            for other in (*listing.directories, *listing.others)
-            if other == name or other.startswith(name + ".")
-        ]
-
-    def _stat(self, directory: int, name: str) -> Node | None:
-        try:
-            return self._files.stat(directory, name)
-        except FileNotFoundError:
-            return None
-
-    def _shown(self, place: Place, token: Token) -> Entry:
+    def shown(self, place: Place, token: Token) -> Entry:
         """The entry of what a commit made; its tag equals none if somebody changed it since."""
         with suppress(OSError):  # it is done: whatever goes wrong now only costs another look
             now = self._files.now_ns()
@@ -472,7 +362,7 @@ class Swap:
             finally:
                 self._files.close(descriptor)
 
-    def _digest_now(self, directory: int, name: str) -> str:
+    def digest_now(self, directory: int, name: str) -> str:
         """The digest of a version; of its identity while somebody is still writing to it."""
         try:
             return digest_of(self._files, directory, name)

@@ -65,10 +65,10 @@ class Versions:
             Fatal: The bucket keeps no versions.
         """
         directory = path.rstrip("/") + "/" if path else ""
-        kept = False
+        kept: bool | None = None
         for key, items in groupby(self._stored(directory), key=lambda item: item.key):
             versions = [self._version(item) for item in items]
-            kept = kept or any(version.id != UNVERSIONED for version in versions)
+            kept = bool(kept) or any(version.id != UNVERSIONED for version in versions)
             name = key[len(self._prefix) :]
             if name.endswith("/") or is_control(name) or local_problem(name) is not None:
                 continue
@@ -76,7 +76,7 @@ class Versions:
             if chosen is not None and not chosen.current:
                 yield chosen
         if not kept:
-            self._require_versions(kept=False)
+            self._require_versions(kept=kept)
 
     def open(self, version: Version) -> Download:
         """Open a version for reading.

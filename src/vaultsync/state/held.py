@@ -147,8 +147,10 @@ class HeldRows:
             " WHERE q.b_kind = 'file' AND q.l_kind IS NOT NULL AND q.r_kind IS NOT NULL"
             " AND q.path != missing.path GROUP BY event, missing.path"
         )
-        self._db.execute("CREATE TEMP TABLE elsewhere (path TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._db.execute("INSERT INTO elsewhere SELECT path FROM found WHERE event IS NULL")
+        self._db.execute(
+            "CREATE TEMP TABLE elsewhere (path TEXT PRIMARY KEY, target TEXT) WITHOUT ROWID"
+        )
+        self._db.execute("INSERT INTO elsewhere SELECT path, target FROM found WHERE event IS NULL")
         self._db.execute(
             "UPDATE event SET kept = found.target FROM found WHERE found.event = event.id"
         )
@@ -160,6 +162,15 @@ class HeldRows:
             return False
         found = self._db.execute("SELECT 1 FROM temp.elsewhere WHERE path = ?", (path,))
         return found.fetchone() is not None
+
+    def deleted(self, path: str, at: float) -> None:
+        """A deletion was written down; if its content lives on, that goes with its event."""
+        if self._searched:
+            self._db.execute(
+                "UPDATE event SET kept = target FROM temp.elsewhere"
+                " WHERE event.path = ? AND event.at = ? AND elsewhere.path = event.path",
+                (path, at),
+            )
 
     def living_on(self) -> int:
         """How many of those the last search found."""

@@ -69,7 +69,7 @@ class Agenda:
 
     Args:
         store: The rows.
-        busy: Whether work is under way that deletions have to wait for.
+        busy: Whether work is under way, or held back, that deletions have to wait for.
 
     Attributes:
         changed: Paths to plan again.
@@ -81,34 +81,43 @@ class Agenda:
         self.stalled = False
         self._store = store
         self._busy = busy
-        self._plans: list[Iterator[Action | None]] = []
-        self._making = 0
+        self._plans: list[Iterator[Action]] = []
+        self._later = Changed(everything=False)
+        self._deletions: Iterator[Action] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything is left to plan or to hand out."""
-        return bool(self.changed or self._plans)
+        return bool(self.changed or self._plans or self._later or self._deletions)
 
     @property
     def ready(self) -> bool:
         """Whether `take` may have something now."""
-        fresh = bool(self.changed) and len(self._plans) < PLANS
-        return fresh or (bool(self._plans) and not self.stalled)
+        return bool(self) and not self.stalled
 
     def take(self) -> Action | None:
-        """The next action; None when there is none for now."""
+        """The next action; None when there is none for now.
+
+        Deletions come when all plans have handed out what makes or changes things, and their
+        (short) work has ended: content is never removed in one place before it has arrived in the
+        other.
+        """
         self.stalled = False
-        if self.changed and len(self._plans) < PLANS:
-            self._plans.append(self._actions(self.changed.take()))
-        for plan_ in self._plans[::-1]:
-            try:
-                action = next(plan_)
-            except StopIteration:
-                self._plans.remove(plan_)
-                continue
+        while self.changed or self._plans:
+            if self.changed and len(self._plans) < PLANS:
+                self._plans.append(self._makings(self.changed.take()))
+            action = next(self._plans[-1], None)
             if action is not None:
                 return action
-        self.stalled = bool(self._plans)
-        return None
+            self._plans.pop()
+        if self._deletions is None and self._later:
+            if self._busy():
+                self.stalled = True
+                return None
+            self._deletions = self._removals(self._later.take())
+        action = None if self._deletions is None else next(self._deletions, None)
+        if action is None:
+            self._deletions = None
+        return action
 
     def obstacle(self, path: str) -> str | None:
         """What stands on the local side where `path` must be made, or None.
@@ -170,19 +179,16 @@ class Agenda:
             return True
         return None if there else False
 
-    def _actions(self, paths: list[str] | None) -> Iterator[Action | None]:
-        """A plan in two passes: what makes or changes things, then what deletes.
-
-        Yields None while deletions wait for the first passes of all plans and their (short) work to
-        end: content is never removed in one place before it has arrived in the other.
-        """
-        self._making += 1
+    def _makings(self, paths: list[str] | None) -> Iterator[Action]:
+        """What makes or changes things; what deletes is left for later."""
         for action in plan(self._rows(paths)):
             if not action.verb.deletes:
                 yield action
-        self._making -= 1
-        while self._making or self._busy():
-            yield None
+            else:
+                self._later.add(action.path)
+
+    def _removals(self, paths: list[str] | None) -> Iterator[Action]:
+        """What deletes, and still does so now."""
         for action in plan(self._rows(paths)):
             if action.verb.deletes:
                 yield action

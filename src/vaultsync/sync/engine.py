@@ -62,7 +62,7 @@ class Engine:
         self._store = store
         self._clock = clock
         self._flight = flight = Flight(local, remote, pool, clock)
-        self._agenda = agenda = Agenda(store, flight.short_work)
+        self._agenda = agenda = Agenda(store, self._deletions_wait)
         self._backlog = backlog = Backlog(store, clock, flight, agenda)
         seen = None if mark is None else Recognition(store, clock, mark, new_op)
         self.guards = guards = Guards(store, clock, self.settings.limits, seen)
@@ -198,6 +198,10 @@ class Engine:
 
     def _may_start(self) -> bool:
         return self._root.open and self._cloud.open and not self._paused
+
+    def _deletions_wait(self) -> bool:
+        """Whether content may yet have to be copied from where it is to be deleted."""
+        return self._flight.short_work() or bool(self._backlog.held_back)
 
     def _noticed(self, path: str) -> None:
         """A path was observed to be different."""

@@ -191,6 +191,14 @@ class Flight:
         """Whether anything but long transfers is under way."""
         return any(task.size < LONG for task in self.tasks.values())
 
+    def copying(self, path: str) -> str | None:
+        """The path whose content is being copied from another one, on the same side; or None."""
+        for task in self.tasks.values():
+            source = None if task.action is None else task.action.source
+            if source is not None and source.path == path:
+                return task.path
+        return None
+
     def transfers(self) -> tuple[Transfer, ...]:
         """What is under way, for people."""
         return tuple(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core import safety
 from vaultsync.core.model import Action, Deed, Held, Kind, Verb
 from vaultsync.core.safety import Guard, Limits, Tally
+from vaultsync.sync.clockwork import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,8 @@ class Guards:
             self._rows.forget_passed(clock.now() - safety.DAY)
         self._letting = any(self._rows.has_let(guard) for guard in self._holds)
         self._review_at = 0.0
+        last = store.events.read(limit=1)
+        self._steps = Steps(clock, last[0].at if last else 0.0)
         self._publish()
 
     # Asked by the engine
@@ -106,6 +109,8 @@ class Guards:
         guard = None if event is None else _OF_EVENT.get(event.verb)
         if event is not None and guard is not None:
             self._rows.passed(guard, path, event.at)
+            if guard in DELETIONS:
+                self._rows.deleted(path, event.at)
         elif self._holds[Guard.CHANGES] is not None:
             # What looked like a change may have been found to be none.
             self._judged.discard(Guard.CHANGES)
@@ -164,7 +169,7 @@ class Guards:
         if guard in self._judged and not least:
             return
         now, before = self._clock.now(), self._holds[guard]
-        since = safety.window(guard, before, now)
+        since = safety.window(guard, before, now - self._steps.lately(safety.span(guard)))
 
         def verdict() -> Hold | None:
             pending = max(least, self._rows.pending(guard))
@@ -207,10 +212,11 @@ class Guards:
 
     def _admit_conflict(self, action: Action) -> Action | None:
         now = self._clock.now()
-        while self._begun and self._begun[0] < now - safety.MINUTE:
+        since = now - safety.MINUTE - self._steps.lately(safety.MINUTE)
+        while self._begun and self._begun[0] < since:
             self._begun.popleft()
         before = self._holds[Guard.CONFLICTS]
-        recent = self._rows.done(Guard.CONFLICTS, now - safety.MINUTE)
+        recent = self._rows.done(Guard.CONFLICTS, since)
         tally = Tally(0, max(len(self._begun), recent), len(self._conflicts) + 1)
         hold = before or safety.judge(Guard.CONFLICTS, tally, None, now, self._limits)
         if hold is None:

@@ -138,6 +138,14 @@ class Starter:
         self._backlog.delays.hold(path, "pending", Stale(unknown))
         return True
 
+    def _awaits_copy(self, path: str) -> bool:
+        """Whether a file that was moved is just being copied from its old path."""
+        copy = self._flight.copying(path)
+        if copy is None:
+            return False
+        self._backlog.wait_behind(copy, path, "pending", Stale(f"It is being copied to {copy}."))
+        return True
+
     def _is_free(self, action: Action) -> bool:
         """Whether an action may start now; if not, what changes that will bring it up again."""
         path = action.path
@@ -147,6 +155,8 @@ class Starter:
             self._backlog.plan(path)
             return False
         if action.verb is Verb.DELETE_REMOTE and self._awaits_marker(path):
+            return False
+        if action.verb.deletes and self._awaits_copy(path):
             return False
         if action.verb is Verb.PUSH and not self._has_place(action):
             return False
