@@ -123,7 +123,8 @@ class Dirty:
 
     def __len__(self) -> int:
         """How many marks there are."""
-        return len(self._marks)
+        with self._lock:
+            return len(self._marks)
 
     def _postpone(self, mark: _Mark, now: float, *, writing: bool) -> float:
         quiet = QUIET_CROWD if mark.crowd else QUIET_WRITING if writing else QUIET
