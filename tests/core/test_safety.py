@@ -120,3 +120,15 @@ def test_which_guard_an_action_has_to_pass(
 def test_each_guard_has_a_sentence(guard: Guard) -> None:
     assert sentence(guard, 1).endswith(".")
     assert sentence(guard, 1_234) != sentence(guard, 1) or guard is Guard.VAULT
+
+
+def test_a_link_passes_every_guard() -> None:
+    base = Base(Kind.LINK, 3, "a" * 64, "here", "there")
+    link = Entry(Kind.LINK, 4, "new", "b" * 64)
+    there = Entry(Kind.LINK, 3, "there")
+    for verb, row in (
+        (Verb.PUSH, Row("l", link, base, there)),
+        (Verb.DELETE_REMOTE, Row("l", None, base, there)),
+        (Verb.DELETE_LOCAL, Row("l", link, base, None)),
+    ):
+        assert guard_of(Action(verb, row, "test")) is None

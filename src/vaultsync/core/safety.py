@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from vaultsync.core.model import Action, Verb
+from vaultsync.core.model import Action, Kind, Verb
 
 DAY = 24 * 3600.0
 """Seconds over which deletions are counted."""
@@ -85,7 +85,9 @@ class Hold:
 
 
 def guard_of(action: Action) -> Guard | None:
-    """The guard that an action has to pass, if any."""
+    """The guard that an action has to pass, if any; a link holds nothing that could be lost."""
+    if action.row.base is not None and action.row.base.kind is Kind.LINK:
+        return None
     match action.verb:
         case Verb.DELETE_LOCAL:
             return Guard.DELETIONS_HERE

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core import safety
-from vaultsync.core.model import Action, Deed, Held, Kind, Verb
+from vaultsync.core.model import Action, Deed, Held, Verb
 from vaultsync.core.safety import Guard, Limits, Tally
 from vaultsync.sync.clockwork import Steps
 
@@ -94,7 +94,7 @@ class Guards:
         if guard in DELETIONS and self._recognition is not None and not self._recognition.trusted:
             return None
         if self._holds[guard] is None or self._clock.monotonic() >= self._review_at:
-            self._judge(guard, least=1 if _is_link(action) else 0)
+            self._judge(guard)
         if self._holds[guard] is None or self._rows.lives_on(path):
             return action
         return _inspection(action) if guard is Guard.CHANGES else None
@@ -165,14 +165,14 @@ class Guards:
 
     # Inside
 
-    def _judge(self, guard: Guard, least: int = 0) -> None:
-        if guard in self._judged and not least:
+    def _judge(self, guard: Guard) -> None:
+        if guard in self._judged:
             return
         now, before = self._clock.now(), self._holds[guard]
         since = safety.window(guard, before, now - self._steps.lately(safety.span(guard)))
 
         def verdict() -> Hold | None:
-            pending = max(least, self._rows.pending(guard))
+            pending = self._rows.pending(guard)
             self._counts[guard] = pending
             tally = Tally(self._store.totals()[0], self._rows.done(guard, since), pending)
             return safety.judge(guard, tally, before, now, self._limits)
@@ -287,7 +287,3 @@ def _inspection(action: Action) -> Action | None:
         remote = replace(remote, sha256=base.sha256)
     row = replace(action.row, remote=remote)
     return Action(Verb.INSPECT, row, "so much was changed at once: is the content new?")
-
-
-def _is_link(action: Action) -> bool:
-    return action.row.base is not None and action.row.base.kind is Kind.LINK
