@@ -80,7 +80,7 @@ RULES = (
         (
             Edit(
                 "sync/guard.py",
-                "pending = max(least, self._rows.pending(guard))",
+                "pending = self._rows.pending(guard)",
                 "pending = min(1, self._rows.pending(guard))",
             ),
         ),
