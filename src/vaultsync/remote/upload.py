@@ -295,7 +295,8 @@ class Uploader:
         finally:
             for future in futures:
                 future.cancel()
-            wait(futures)
+            # What the closing of the pool has cancelled would be waited for in vain.
+            wait([future for future in futures if not future.cancelled()])
 
     def close(self) -> None:
         """End the threads, once they are through with the parts in their hands."""
