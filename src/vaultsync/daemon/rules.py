@@ -49,6 +49,11 @@ class Rules:
         before = self._before
         return self._ignore(path) or (before is not None and before(path))
 
+    @property
+    def settling(self) -> bool:
+        """Whether rules that were taken out still hold, for a moment."""
+        return self._before is not None
+
     def rule(self, path: str) -> str | None:
         """The rule that makes a path ignored, or None."""
         before = self._before

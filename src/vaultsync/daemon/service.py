@@ -26,7 +26,7 @@ from vaultsync.daemon.api import Server
 from vaultsync.daemon.assembly import GRACE, Assembly, SystemClock, assemble
 from vaultsync.daemon.binding import DATABASE, locked, move_aside
 from vaultsync.daemon.past import Past
-from vaultsync.daemon.rules import Rules
+from vaultsync.daemon.rules import SETTLING, Rules
 from vaultsync.daemon.watching import Watching
 from vaultsync.state.store import Damaged, Store
 
@@ -178,7 +178,8 @@ class Service:
                     watching.renew()
                     engine.request_sync()
                 watching.keep()
-                engine.turn(min(PATIENCE, alive, watching.patience()))
+                soon = SETTLING if self._rules.settling else PATIENCE
+                engine.turn(min(soon, alive, watching.patience()))
                 self._keep_trust()
                 notify.watchdog()
                 self._tell(engine.status)
@@ -357,7 +358,9 @@ class Service:
         asked: tuple[Engine, int] | None = None
         while not self._stopping.is_set():
             engine = self._engine
-            if engine is not None and (asked is None or asked[0] is not engine):
+            if self._rules.settling:
+                asked = None  # everything has to be looked at once more, when they have settled
+            elif engine is not None and (asked is None or asked[0] is not engine):
                 asked = engine, engine.request_sync()
             if asked is not None and engine is asked[0]:
                 if engine.at_rest and engine.served >= asked[1]:
