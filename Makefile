@@ -1,6 +1,6 @@
 # Short names for the scripts that do the work.
 
-.PHONY: help check lint test format man demo changelog clean
+.PHONY: help check lint test coverage format man demo changelog clean
 
 help:  ## List these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -14,6 +14,9 @@ lint:  ## Only the checks that read the code without running it
 
 test:  ## Only the tests
 	./test tests
+
+coverage:  ## The tests, and which lines and branches they pass (twice the time)
+	./test -n 4 --dist worksteal --cov --cov-report=term:skip-covered tests
 
 format:  ## Let ruff order the code
 	tools/environment dev

@@ -103,11 +103,13 @@ class Program:
             env=os.environ | environment,
         ) as process:
             os.close(theirs)
-            seen = ""
+            seen = keys = ""
             for prompt, keys in answers:
                 seen += _read(ours, prompt)
                 os.write(ours, keys.encode())
-            seen += _read(ours)
+            # Python sees no Ctrl-C that comes after its prompt and before its read, until the
+            # next key: a person presses it once more.
+            seen += _read(ours, again=keys if keys == "\x03" else "")
             os.close(ours)
             return Said(process.wait(SECONDS), seen.replace("\r\n", "\n"), "")
 
@@ -116,16 +118,21 @@ class Program:
         return [sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.home), *words]
 
 
-def _read(descriptor: int, until: str = "") -> str:
+def _read(descriptor: int, until: str = "", *, again: str = "") -> str:
     """What a terminal shows up to some text, or to the end, which it tells as EIO.
 
     Args:
         descriptor: Our end of the terminal.
         until: The text to wait for; empty for the end.
+        again: What to type once more when nothing comes for a tenth of the time.
     """
     seen = b""
     while not until or until.encode() not in seen:
-        ready, _, _ = select.select([descriptor], [], [], SECONDS)
+        ready, _, _ = select.select([descriptor], [], [], SECONDS / 10 if again else SECONDS)
+        if again and not ready:
+            os.write(descriptor, again.encode())
+            again = ""
+            continue
         assert ready, f"nothing came for {SECONDS} s after {seen!r}"
         try:
             seen += os.read(descriptor, 65_536)
