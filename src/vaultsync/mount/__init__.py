@@ -1,0 +1,1 @@
+"""The drive: the vault as a file system, on the same engine as the folder."""

@@ -1,0 +1,96 @@
+"""The drive's tables in the state database.
+
+The drive writes here from its own thread and from those that fetch bytes, while the engine's thread
+owns the `Store`. So it has a connection to itself, and one lock for all who use it; the engine's
+transactions are short, and the two wait for each other for moments only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from vaultsync.core.errors import Blocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+
+class DriveStore:
+    """The drive's rows, in the database of a `Store`, which has made it.
+
+    Args:
+        file: The state database.
+
+    Attributes:
+        lock: Held during each transaction; whoever has to see several things at one moment, or to
+            change what he has in memory together with the rows, holds it meanwhile.
+        db: The connection, to be used with the lock held, by the modules of this room only.
+
+    Raises Blocked when the database cannot be read or written.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._depth = 0
+        self.lock = threading.RLock()
+        self.db = sqlite3.connect(
+            f"{file.absolute().as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+            cached_statements=256,
+        )
+        self.db.execute("PRAGMA synchronous = NORMAL")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; within another one, a part of that. Holds the lock.
+
+        What was committed outlives the process; `sync` makes it outlive a power cut.
+        """
+        with self.lock:
+            if self._depth:
+                yield
+                return
+            try:
+                self.db.execute("BEGIN IMMEDIATE")
+                self._depth = 1
+                try:
+                    yield
+                except BaseException:
+                    self.db.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._depth = 0
+                self.db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise Blocked(
+                    f"The state database {self._file} cannot be written: {error}.",
+                    "Free some space on its disk, or make it writable.",
+                ) from error
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        with self.lock:
+            self.db.close()
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
