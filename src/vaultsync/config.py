@@ -98,13 +98,16 @@ class Folder:
     """The local side.
 
     Attributes:
-        path: The synced folder, absolute; a leading `~` is the home folder.
+        path: The synced folder, or where the drive is mounted; absolute, a leading `~` is the home
+            folder.
+        kind: A folder that holds all files, or a drive that holds those that were used.
         mode: Which way changes travel.
         poll_seconds: How often the vault is asked for changes made elsewhere, in seconds.
         ignore: Gitignore rules on top of the defaults and of the folder's `.vaultsyncignore`.
     """
 
     path: Path
+    kind: Literal["folder", "drive"] = "folder"
     mode: Literal["two-way"] = "two-way"
     poll_seconds: float = field(default=30.0, metadata={"range": (0.2, 86_400)})
     ignore: tuple[str, ...] = ()
@@ -113,6 +116,36 @@ class Folder:
         """Check that the path means the same wherever a command is started."""
         if not self.path.is_absolute():
             raise ValueError(f"path: {self.path} is not absolute")
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """How the vault is mounted, where `folder.kind` is `drive`.
+
+    Attributes:
+        cache_gb: How much of the files in the vault is kept on this disk, in GB; what is not sent
+            yet, is open or pinned is kept beyond that.
+        backend: What speaks to the system: vaultsync itself, or mfusepy for systems where that
+            does not work.
+        thumbnailers: Programs whose reading must not fetch whole files, by the name of the process.
+    """
+
+    cache_gb: float = field(default=10.0, metadata={"range": (0.01, 1_000_000)})
+    backend: Literal["kernel", "mfusepy"] = "kernel"
+    thumbnailers: tuple[str, ...] = (
+        "tumblerd",
+        "gnome-thumbnail",
+        "evince-thumbnai",
+        "totem-video-thu",
+        "ffmpegthumbnail",
+        "kioslave5",
+        "kioworker",
+        "tracker-extract",
+        "tracker-miner-f",
+        "localsearch-3",
+        "baloo_file_extr",
+        "updatedb",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +217,7 @@ class Profile:
         folder: The local side.
         auth: Who signs in.
         device: This machine.
+        drive: How the vault is mounted.
         limits: How much is done at a time.
         safety: Which guards are off.
         trash: What the trash keeps.
@@ -196,6 +230,7 @@ class Profile:
     folder: Folder
     auth: Auth = field(default_factory=Auth)
     device: Device = field(default_factory=Device)
+    drive: Drive = field(default_factory=Drive)
     limits: Limits = field(default_factory=Limits)
     safety: Safety = field(default_factory=Safety)
     trash: Trash = field(default_factory=Trash)
@@ -232,6 +267,7 @@ TABLES: Mapping[str, type] = MappingProxyType(
         "folder": Folder,
         "auth": Auth,
         "device": Device,
+        "drive": Drive,
         "limits": Limits,
         "safety": Safety,
         "trash": Trash,
