@@ -41,7 +41,7 @@ class NodeKind(StrEnum):
     BLOCK = "block"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Node:
     """An inode, as the table `node` of the state database has it (see there for each column).
 
@@ -247,11 +247,12 @@ class FileSystem(Protocol):
 
     # Files
 
-    def open(self, node: int, flags: int, *, wait: bool) -> tuple[int, bool]:
+    def open(self, node: int, flags: int, *, wait: bool, kill: bool = True) -> tuple[int, bool]:
         """Open a file; returns a handle and whether the kernel may keep its cached pages.
 
-        With O_TRUNC it is emptied. Pages may be kept exactly when the content has not changed,
-        but through the kernel, since it was last open. EISDIR for a directory.
+        With O_TRUNC it is emptied; `kill` as in `write`. Pages may be kept exactly when
+        the content has not changed, but through the kernel, since it was last open. EISDIR for a
+        directory.
         """
         ...
 
@@ -266,8 +267,21 @@ class FileSystem(Protocol):
         """
         ...
 
-    def write(self, node: int, handle: int, offset: int, data: memoryview, *, wait: bool) -> int:
-        """Write all of it; returns how many bytes. ENOSPC, EFBIG, EIO."""
+    def write(
+        self,
+        node: int,
+        handle: int,
+        offset: int,
+        data: memoryview,
+        *,
+        wait: bool,
+        kill: bool = True,
+    ) -> int:
+        """Write all of it; returns how many bytes. ENOSPC, EFBIG, EIO.
+
+        With `kill` setuid, setgid and file capabilities go if they are set: it is for who may not
+        keep them (without CAP_FSETID), which kernels tell with FUSE_WRITE_KILL_SUIDGID.
+        """
         ...
 
     def flush(self, node: int, handle: int) -> None:
@@ -392,6 +406,13 @@ class Contents(Protocol):
 
     def drop(self, node: Node) -> None:
         """The node is gone: its bytes go, once the transaction under way has been committed."""
+        ...
+
+    def measure(self, node: Node) -> tuple[int, int] | None:
+        """Bytes and mtime (nanoseconds since the epoch) of the cache file; None without one.
+
+        Asked at the start for dirty content, whose last writes the row may not know.
+        """
         ...
 
     def space(self) -> Space:

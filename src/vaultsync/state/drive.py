@@ -7,6 +7,7 @@ transactions are short, and the two wait for each other for moments only.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class DriveStore:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._depth = 0
+        self._named = False
         self.lock = threading.RLock()
         self.db = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=rw",
@@ -76,6 +78,26 @@ class DriveStore:
                     f"The state database {self._file} cannot be written: {error}.",
                     "Free some space on its disk, or make it writable.",
                 ) from error
+
+    def sync(self) -> None:
+        """Return once all that was committed would survive a power cut. The lock is not needed.
+
+        A commit that is not in the log any more was brought into the database by a checkpoint,
+        which waits for the disk by itself. So the log is all there is to wait for, and nobody else
+        has to wait meanwhile. Raises OSError.
+        """
+        log = os.open(f"{self._file}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(log)
+        finally:
+            os.close(log)
+        if not self._named:
+            folder = os.open(self._file.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._named = True
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

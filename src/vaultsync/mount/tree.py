@@ -1,0 +1,80 @@
+"""The drive's tree: a `ports.FileSystem` over the state database and a cache of contents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vaultsync.mount.attributes import Attributes, Marks
+from vaultsync.mount.change import Change
+from vaultsync.mount.grafting import Grafting
+from vaultsync.mount.listing import Listing
+from vaultsync.mount.ports import ROOT, Contents, Dirty, Node, NodeKind
+
+if TYPE_CHECKING:
+    from vaultsync.state.drive import DriveStore
+
+
+class Tree(Attributes, Listing, Grafting):
+    """Inodes and names in the database, bytes in the cache.
+
+    Each operation takes the drive's lock; content is fetched, and disks are waited for, without it.
+    What was written to a file before a crash and is not in its row is taken from its cache file.
+
+    Args:
+        store: The drive's tables.
+        contents: The bytes of files.
+        owner: User and group of the root and of what the engine brings.
+        dirty: Called, never with the lock held, with each path that has changed, and whether it is
+            still open for writing.
+        marks: Answers for extended attributes below `user.vaultsync.`.
+        keep: How many nodes are kept in memory for speed, and four times as many names.
+
+    Raises OSError when the database cannot be written.
+    """
+
+    def __init__(
+        self,
+        store: DriveStore,
+        contents: Contents,
+        *,
+        owner: tuple[int, int],
+        dirty: Dirty | None = None,
+        marks: Marks | None = None,
+        keep: int = 50_000,
+    ) -> None:
+        super().__init__(store, contents, dirty, keep)
+        self._owner = owner
+        self._marks = marks
+        self._readings = {}
+        with Change(self) as change:
+            if self.rows.load(ROOT) is None:
+                uid, gid = owner
+                now = change.now
+                columns = (NodeKind.DIR, 0o755, uid, gid, 2, now, now, now, now, 0, 0, None, 0, 0)
+                self.rows.insert_root((*columns, None, 2, 0, 0, None, None, None))
+            for number in self.rows.dirty():
+                self._recover(change, self.node(number))
+
+    def _recover(self, change: Change, node: Node) -> None:
+        """Let a dirty file's row catch up with what a crash kept from it.
+
+        `change` grows in any case: the content may be another one than at the last value that
+        somebody was told, and must not pass for that.
+        """
+        change.touch(node)
+        node.change += 1
+        node.sha256 = None
+        measured = self.contents.measure(node)
+        if measured is None:
+            return
+        size, mtime = measured
+        if size != node.size or mtime > node.ctime:
+            node.size = size
+            # Times that somebody set since the last write are kept: that was settled, and later.
+            if mtime > node.ctime:
+                node.mtime = node.ctime = mtime
+
+    def close(self) -> None:
+        """Write what memory alone knows. The database is the caller's to close."""
+        with self.store.lock:
+            self.settle_all()
