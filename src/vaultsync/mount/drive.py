@@ -1,0 +1,367 @@
+"""The drive as a `core.ports.Side`: the engine's view of the tree and of the cache.
+
+Names and metadata are all here, contents only where somebody used them. What is pulled is what the
+vault says of a file; its bytes come when they are read. Every change is one transaction that
+compares and then sets, so nothing is ever staged, half done or set aside unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from vaultsync.core.errors import Blocked, Fatal, Stale
+from vaultsync.core.model import Entry, Kind
+from vaultsync.core.names import conflict_name
+from vaultsync.mount.grafting import Values
+from vaultsync.mount.holding import Held, Snapshot, Target, tag
+from vaultsync.mount.ports import NodeKind
+from vaultsync.mount.walk import Walk, directory_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from vaultsync.core.model import Seen, Unseen
+    from vaultsync.core.ports import Clock, Content, Staged
+    from vaultsync.mount.grafting import Effects
+    from vaultsync.mount.ports import Contents, Invalidate, Node
+    from vaultsync.mount.tree import Tree
+
+FILE_MODE = 0o644
+"""Permission bits of a file whose object tells none."""
+SMALL = 32 << 10
+"""Bytes of content that are kept when they arrive with what is told of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriveStaged:
+    """`core.ports.Staged`: what a path is going to be; of its bytes, few ones at most.
+
+    Attributes:
+        path: Where it is going to be.
+        op: The operation id.
+        sha256: Hex digest of the content, or `etag:` and the ETag where the vault tells no digest.
+        size: Bytes of content.
+        values: What the new node is to be.
+        content: All its bytes, when they are here already.
+        source: Path of the file in the drive that holds the same content, and its tag.
+    """
+
+    path: str
+    op: str
+    sha256: str
+    size: int
+    values: Values
+    content: bytes | None = None
+    source: tuple[str, str] | None = None
+
+    @property
+    def token(self) -> str:
+        """What `recover` needs: what the new node is."""
+        return json.dumps([self.values.path, self.values.etag, self.sha256])
+
+
+@dataclass(frozen=True, slots=True)
+class DriveCommitted:
+    """What a commit did.
+
+    Attributes:
+        entry: The version now shown.
+        kept: Nothing is ever replaced unseen.
+    """
+
+    entry: Entry
+    kept: str | None = None
+
+
+class Drive:
+    """A tree of which the vault is the other side.
+
+    Args:
+        tree: Names and metadata.
+        contents: The bytes.
+        scratch: A folder for copies of files that never hold still.
+        device: This device's name, for conflict copies.
+        clock: For the times in names; it decides nothing.
+        ignored: Whether to leave a path alone; directories end with `/`.
+
+    Attributes:
+        invalidate: Told what the kernel must not believe any more, while it is mounted.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        contents: Contents,
+        scratch: Path,
+        device: str,
+        clock: Clock,
+        ignored: Callable[[str], bool],
+    ) -> None:
+        self.invalidate: Invalidate | None = None
+        self._tree = tree
+        self._contents = contents
+        self._scratch = scratch
+        self._device = device
+        self._clock = clock
+        self._ignored = ignored
+
+    def check(self) -> None:
+        """The tree is there as long as the database is, and that is looked after elsewhere."""
+
+    def entries(self, at: str = "", after: str = "") -> Iterator[Seen | Unseen]:
+        """Yield what is at and below a path, in byte order of the full path."""
+        return Walk(self._tree, self._ignored, self.entry, after).walk(at)
+
+    def look(self, path: str) -> Entry | None:
+        """Observe one path; a path with a trailing `/` is a directory's."""
+        node = self._tree.find(path.rstrip("/"))
+        if node is None or (node.kind is NodeKind.DIR) != path.endswith("/"):
+            return None
+        if node.kind is NodeKind.DIR:
+            return directory_entry(self._tree, node, path, self._ignored)
+        entry = self.entry(node)
+        if entry is None:
+            raise Blocked(
+                f"'{path}' is a device, a pipe or a socket, which have no content to sync",
+                "Ignore it in .vaultsyncignore.",
+            )
+        return entry
+
+    def entry(self, node: Node) -> Entry | None:
+        """A file's or link's entry; None for what cannot be synced."""
+        if node.kind is NodeKind.LINK:
+            target = node.target or b""
+            digest = hashlib.sha256(target).hexdigest()
+            return Entry(Kind.LINK, len(target), tag(node), digest, mtime_ns=node.mtime)
+        if node.kind is not NodeKind.FILE:
+            return None
+        return Entry(
+            Kind.FILE,
+            node.size,
+            tag(node),
+            node.sha256,
+            mtime_ns=node.mtime,
+            mode=node.mode & 0o777,
+        )
+
+    def identify(self, path: str, entry: Entry, like: Content | None = None) -> Entry:  # noqa: ARG002
+        """Return `entry` as it is now, with its digest; fetches nothing that is known."""
+        with self.open(path, entry) as content:
+            digest = content.sha256()
+            return replace(content.entry, sha256=digest)
+
+    def open(self, path: str, entry: Entry) -> Content:
+        """Open this very version for reading: what is not here is fetched."""
+        node = self._tree.find(path)
+        if node is None or tag(node) != entry.tag:
+            raise Stale(f"'{path}' is not the version that was seen before")
+        found = self.entry(node)
+        if found is None:
+            raise Stale(f"'{path}' has no content any more")
+        if node.kind is NodeKind.LINK:
+            return Target(found, node.target or b"")
+        return Held(self._tree, self._contents, node, path, found)
+
+    def snapshot(self, path: str, entry: Entry) -> Content:
+        """Open a file that is being written all the time, as it is at one moment of this call."""
+        node = self._tree.find(path)
+        found = None if node is None else self.entry(node)
+        if node is None or found is None:
+            raise Stale(f"'{path}' is no file any more")
+        if node.kind is NodeKind.LINK:
+            return self.open(path, replace(entry, tag=found.tag))
+        return Snapshot.take(self._tree, self._contents, node, self._scratch, self.entry)
+
+    def stage(
+        self,
+        path: str,
+        content: Content,
+        op: str,
+        parents: tuple[str, ...] = (),  # noqa: ARG002 - only objects carry their ancestry
+    ) -> DriveStaged:
+        """Note what a path is going to be. Fetches a link's target, and what came along anyway."""
+        entry = content.entry
+        if entry.kind is Kind.LINK:
+            target = b"".join(content.chunks())
+            digest = hashlib.sha256(target).hexdigest()
+            if b"\0" in target or not target:
+                raise Blocked(f"'{path}' is a link to what cannot be a path.", "Remove it.")
+            values = Values(NodeKind.LINK, 0o777, self._mtime(entry), len(target), target=target)
+            return DriveStaged(path, op, digest, len(target), values)
+        few = b"".join(content.chunks()) if entry.size <= SMALL else None
+        sha256 = content.entry.sha256 or f"etag:{entry.tag}"
+        values = self._values(path, entry, sha256)
+        return DriveStaged(path, op, sha256, entry.size, values, few)
+
+    def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> DriveStaged:
+        """Note that a path is going to hold what another one holds, as the vault has it there."""
+        node = self._tree.find(source)
+        if node is None or tag(node) != entry.tag:
+            raise Stale(f"'{source}' is not the version that was seen before")
+        sha256 = entry.sha256 or node.sha256 or f"etag:{like.tag}"
+        values = self._values(path, like, sha256)
+        return DriveStaged(path, op, sha256, entry.size, values, source=(source, entry.tag))
+
+    def remember(self, staged: Staged) -> None:
+        """Nothing is staged that a crash could leave behind."""
+
+    def commit(self, staged: Staged, expected: Entry | None) -> DriveCommitted:
+        """Put what was staged at its path, iff the drive still shows `expected` there."""
+        if not isinstance(staged, DriveStaged):
+            raise Fatal("What was staged elsewhere cannot be committed here.")
+
+        def still(node: Node | None) -> bool:
+            if expected is None or expected.kind is Kind.DIR:
+                return node is None
+            return node is not None and tag(node) == expected.tag
+
+        if expected is not None and expected.kind is Kind.DIR:
+            self._remove(staged.path, lambda node: node is not None and _is_directory(node))
+        effects = self._tree.graft(staged.path, staged.values, still)
+        node = effects.node
+        if node is None:
+            raise Fatal("What was put into the drive is not there.")
+        self._fill(node, staged)
+        self._tell(effects, content=True)
+        entry = self.entry(node)
+        if entry is None:
+            raise Fatal("What was put into the drive is something else.")
+        return DriveCommitted(entry)
+
+    def discard(self, token: str) -> None:
+        """Nothing was staged outside memory."""
+
+    def recover(self, path: str, op: str, token: str) -> Entry | None:  # noqa: ARG002
+        """Tell whether a commit happened: what is at the path then comes from the same version."""
+        source, etag, sha256 = json.loads(token)
+        node = self._tree.find(path)
+        if node is None:
+            return None
+        if node.kind is NodeKind.LINK:
+            entry = self.entry(node)
+            return entry if entry is not None and entry.sha256 == sha256 else None
+        if node.dirty or (node.o_path, node.o_etag) != (source, etag):
+            return None
+        return self.entry(node)
+
+    def make_directory(self, path: str) -> Entry:
+        """Make a directory and those above it; no error if it is there already."""
+        values = Values(NodeKind.DIR, 0o755, self._now())
+        node = self._tree.find(path.rstrip("/"))
+        if node is None:
+            try:
+                effects = self._tree.graft(path.rstrip("/"), values, lambda node: node is None)
+            except Stale:
+                node = self._tree.find(path.rstrip("/"))
+            else:
+                self._tell(effects)
+                node = effects.node
+        if node is None or node.kind is not NodeKind.DIR:
+            raise Blocked(f"A file is where the folder '{path}' should be.", "Rename one of them.")
+        return directory_entry(self._tree, node, path, self._ignored)
+
+    def delete(self, path: str, expected: Entry) -> None:
+        """Remove one file, link or empty directory; who has it open keeps it.
+
+        What a program has open for writing comes back as a conflict copy when it writes to it.
+        """
+        wants_directory = expected.kind is Kind.DIR
+        node = self._tree.find(path.rstrip("/"))
+        if node is None or _is_directory(node) != wants_directory:
+            return
+
+        def still(node: Node | None) -> bool:
+            return node is not None and (wants_directory or tag(node) == expected.tag)
+
+        self._remove(path.rstrip("/"), still)
+
+    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+        """Set mtime and permission bits of the expected version; return it as it is then."""
+        effects = self._tree.adjust(
+            path,
+            lambda node: node is not None and tag(node) == expected.tag,
+            mtime_ns=mtime_ns,
+            mode=mode,
+        )
+        self._tell(effects)
+        entry = None if effects.node is None else self.entry(effects.node)
+        if entry is None:
+            raise Stale(f"'{path}' vanished in the meantime")
+        return replace(entry, sha256=entry.sha256 or expected.sha256)
+
+    def set_aside(self, path: str, expected: Entry) -> str:
+        """Rename the expected version to its conflict name; return the copy's path."""
+        known = self.identify(path, expected)
+        when = datetime.fromtimestamp(self._clock.now())  # noqa: DTZ006 - local time, for people
+        while True:
+            copy = conflict_name(path, self._device, when, known.sha256 or "")
+            there = self._tree.find(copy)
+            if there is None:
+                effects = self._tree.shift(
+                    path, copy, lambda node: node is not None and tag(node) == known.tag
+                )
+                self._tell(effects)
+                return copy
+            entry = self.entry(there)
+            if entry is not None and entry.sha256 == known.sha256:
+                self._remove(path, lambda node: node is not None and tag(node) == known.tag)
+                return copy
+            when += timedelta(seconds=1)
+
+    def _fill(self, node: Node, staged: DriveStaged) -> None:
+        """Let the cache have the bytes of a new node, where they are at hand."""
+        if node.kind is not NodeKind.FILE or not node.size:
+            return
+        try:
+            if staged.content is not None:
+                self._contents.fill(node, staged.content)
+            elif staged.source is not None:
+                source = self._tree.find(staged.source[0])
+                if source is not None and tag(source) == staged.source[1]:
+                    self._contents.copy(source, node)
+        except OSError:
+            return  # they are fetched when they are read
+
+    def _remove(self, path: str, still: Callable[[Node | None], bool]) -> None:
+        self._tell(self._tree.prune(path, still))
+
+    def _tell(self, effects: Effects, *, content: bool = False) -> None:
+        told = self.invalidate
+        if told is None:
+            return
+        for parent, name in effects.entries:
+            told.entry(parent, name)
+        for node in effects.inodes:
+            told.inode(node, content=content)
+
+    def _values(self, path: str, entry: Entry, sha256: str) -> Values:
+        return Values(
+            NodeKind.FILE,
+            FILE_MODE if entry.mode is None else entry.mode & 0o777,
+            self._mtime(entry),
+            entry.size,
+            sha256=sha256,
+            path=path,
+            etag=entry.tag,
+            version=entry.version,
+        )
+
+    def _mtime(self, entry: Entry) -> int:
+        """When a version was changed, as far as the vault can tell."""
+        if entry.mtime_ns is not None:
+            return entry.mtime_ns
+        if entry.stamp:
+            return int(datetime.fromisoformat(entry.stamp).timestamp()) * 1_000_000_000
+        return self._now()
+
+    def _now(self) -> int:
+        return int(self._clock.now() * 1e9)
+
+
+def _is_directory(node: Node) -> bool:
+    return node.kind is NodeKind.DIR

@@ -1,0 +1,226 @@
+"""The bytes of one version of a file in the drive, as `core.ports.Content`."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from vaultsync.core.errors import Blocked, Retry, Stale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from vaultsync.core.model import Entry
+    from vaultsync.mount.ports import Contents, Node
+    from vaultsync.mount.tree import Tree
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+LONGEST = 256 << 20
+"""Bytes of a file that never holds still, up to which a copy of it is taken in one go."""
+
+
+def tag(node: Node) -> str:
+    """The compare-and-set token of a node: another one after each change."""
+    return f"{node.id}.{node.change}"
+
+
+class _Whole:
+    """What all contents do with their pieces."""
+
+    entry: Entry
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the whole content in pieces of at most `CHUNK` bytes."""
+        offset = 0
+        while offset < self.entry.size:
+            piece = self.read(offset, min(CHUNK, self.entry.size - offset))
+            offset += len(piece)
+            yield piece
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly the bytes [offset, offset+length), cut at the end."""
+        raise NotImplementedError
+
+    def sha256(self) -> str:
+        """Return the hex digest of the whole content."""
+        if self.entry.sha256 is None:
+            self.entry = replace(self.entry, sha256=self._digest("sha256"))
+        return self.entry.sha256 or ""
+
+    def md5(self) -> str:
+        """Return the hex MD5 of the whole content."""
+        return self._digest("md5")
+
+    def close(self) -> None:
+        """Release what reading needs; mostly there is nothing."""
+
+    def __enter__(self) -> Self:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _digest(self, name: str) -> str:
+        digest = hashlib.new(name, usedforsecurity=False)
+        for piece in self.chunks():
+            digest.update(piece)
+        return digest.hexdigest()
+
+
+class Target(_Whole):
+    """A symbolic link's content: its target."""
+
+    def __init__(self, entry: Entry, target: bytes) -> None:
+        self.entry = entry
+        self._target = target
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return these bytes of the target."""
+        return self._target[offset : offset + length]
+
+
+class Held(_Whole):
+    """A file's content, as long as it is this version; what is not here is fetched.
+
+    Args:
+        tree: The file's tree.
+        contents: Its bytes.
+        node: The file.
+        path: What to call it in messages.
+        entry: The version.
+    """
+
+    def __init__(self, tree: Tree, contents: Contents, node: Node, path: str, entry: Entry) -> None:
+        self.entry = entry
+        self._tree = tree
+        self._contents = contents
+        self._node = node
+        self._path = path
+        self._open = True
+        with tree.store.lock:
+            self._change = node.change
+            contents.opened(node)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return these bytes; Stale when the file is not this version any more."""
+        try:
+            data = self._contents.read(self._node, offset, length)
+        except OSError as error:
+            self._require()
+            raise Retry(f"'{self._path}' cannot be fetched just now.") from error
+        self._require()
+        if len(data) != max(0, min(length, self.entry.size - offset)):
+            raise Stale(f"'{self._path}' changed while it was read")
+        return data
+
+    def sha256(self) -> str:
+        """Return the hex digest, which the tree keeps; Stale when the file changed meanwhile."""
+        if self.entry.sha256 is None:
+            try:
+                self._contents.sync(self._node)
+            except OSError as error:
+                raise Blocked(f"'{self._path}' cannot be written to the disk.") from error
+            digest = self._digest("sha256")
+            if not self._tree.digested(self._node.id, self._change, digest):
+                raise Stale(f"'{self._path}' changed while it was read")
+            self._require()
+            self.entry = replace(self.entry, sha256=digest)
+        return self.entry.sha256 or ""
+
+    def close(self) -> None:
+        """Let it be evicted again."""
+        if self._open:
+            self._open = False
+            with self._tree.store.lock:
+                self._contents.closed(self._node)
+
+    def _require(self) -> None:
+        with self._tree.store.lock:
+            if tag(self._node) != self.entry.tag:
+                raise Stale(f"'{self._path}' changed while it was read")
+
+
+class Snapshot(_Whole):
+    """A copy of a file as it was at one moment, under no name.
+
+    Args:
+        entry: The version that the file was then.
+        descriptor: The copy; owned from now on.
+    """
+
+    def __init__(self, entry: Entry, descriptor: int) -> None:
+        self.entry = entry
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(
+        cls,
+        tree: Tree,
+        contents: Contents,
+        node: Node,
+        scratch: Path,
+        entry: Callable[[Node], Entry | None],
+    ) -> Snapshot:
+        """Copy a file while nobody can write to it.
+
+        Raises:
+            Stale: It is not all here, or too long to let its writers wait.
+            Blocked: There is no room for a copy.
+        """
+        descriptor = os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            with tree.store.lock:
+                tree.settle(node)
+                found = _momentary(entry(node), node)
+                source = contents.descriptor(node)
+                try:
+                    _copy(source, descriptor, node.size)
+                finally:
+                    os.close(source)
+            return cls(replace(found, sha256=None), descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise Stale("no moment of the file can be had") from error
+            raise Blocked("There is no room for a copy.", "Free some space.") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return these bytes of the copy."""
+        return os.pread(self._descriptor, min(length, self.entry.size - offset), offset)
+
+    def close(self) -> None:
+        """Drop the copy. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _momentary(entry: Entry | None, node: Node) -> Entry:
+    if entry is None or node.here != 2 or node.size > LONGEST:
+        raise Stale("no moment of the file can be had")
+    return entry
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    done = 0
+    while done < size:
+        count = os.copy_file_range(source, target, size - done, done, done)
+        if not count:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        done += count
