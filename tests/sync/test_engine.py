@@ -223,6 +223,36 @@ def test_a_folder_that_is_emptied_from_below_stays_though_its_marker_is_late(
     assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
 
 
+def test_a_folder_stays_though_those_in_it_go_while_their_marker_is_late(
+    device: Device, other: Device
+) -> None:
+    device.local.make("d/")
+    device.local.make("d/e/")
+    device.local.write("d/e/f/x", b"the last one")
+    device.local.make("d/e/f/")
+    device.settle()
+    other.settle()
+    unanswered = [1, 2]
+
+    def fault(name: str, path: str) -> None:
+        if name == "make_directory" and path == "d/e/f/" and unanswered:
+            unanswered.pop()
+            if not unanswered:  # nobody has told the engine yet when it asks again
+                device.local.directories.difference_update({"d/e/", "d/e/f/"})
+            raise Retry("no answer", unknown_outcome=True)
+
+    device.vault.fault = fault
+    device.local.remove("d/e/f/x")
+    device.engine.mark("d/e/f/x")
+    for _ in range(200):
+        device.clock.time += 0.1
+        device.step()
+    assert not unanswered
+    device.settle()
+    other.settle()
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
+
+
 def test_a_folder_made_again_while_what_was_in_it_is_deleted_stays(
     device: Device, other: Device
 ) -> None:

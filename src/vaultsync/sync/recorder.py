@@ -190,6 +190,9 @@ class Recorder:
         """What follows from a recorded step."""
         path, action = task.path, task.action
         self._backlog.end(task, self._observer, discard=False)
+        if (task.row.local is None) != (result.row.local is None):
+            # A folder above may have been emptied, and a deletion that waits must know before.
+            self._observer.look_above(path)
         if task.stage is Stage.LOOK:
             self._guards.noticed(path)
             return
@@ -204,8 +207,6 @@ class Recorder:
             self._observer.look_at(result.kept)
         if action.verb is Verb.PART:
             self._observer.poll_now()
-        elif action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
-            self._observer.look_above(path)
         elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
             self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
             if task.snapshot:
