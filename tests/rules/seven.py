@@ -125,6 +125,44 @@ RULES = (
         (_OBSERVE + "test_a_request_may_be_late_by_the_life_of_its_signature",),
     ),
     Rule(
+        "zombies: a later listing",
+        "Only a listing that began after that time ends an intent, and not where it passed a path"
+        " by because something was under way there.",
+        (
+            Edit(
+                "sync/observe.py",
+                "            self._forget_intents(sweep)",
+                "            self._overdue = self.lasting() - INTENT_LIFETIME\n"
+                "            self._forget_intents(sweep)",
+            ),
+            Edit(
+                "sync/observe.py",
+                "if not (self._busy(row.path) or self._is_recent(row.path, sweep) or _is_new(row))",
+                "if not _is_new(row)",
+            ),
+        ),
+        (
+            _OBSERVE + "TestIntents::test_only_a_listing_that_began_after_their_time_ends_them",
+            _OBSERVE + "TestIntents::test_a_listing_that_passed_their_path_by_does_not_end_them",
+        ),
+    ),
+    Rule(
+        "zombies: a look tells whose it is",
+        "A version that a listing has shown may be the one that was intended: the intent is kept"
+        " until a look has told.",
+        (
+            Edit(
+                "sync/observe.py",
+                "or self._is_recent(row.path, sweep) or _is_new(row))",
+                "or self._is_recent(row.path, sweep))",
+            ),
+        ),
+        (
+            _LATE + "test_an_upload_that_nobody_saw_arrive_is_our_own",
+            _LATE + "test_a_folder_that_nobody_saw_arrive_is_our_own",
+        ),
+    ),
+    Rule(
         "zombies: inspected",
         "With a write of unknown outcome under way, what is there is looked at before anything is"
         " done.",
