@@ -6,6 +6,7 @@ from tests.rules.rule import Edit, Rule
 
 _LATE = "tests/sync/test_late.py::"
 _OBSERVE = "tests/sync/test_observe.py::"
+_ENGINE = "tests/sync/test_engine.py::"
 _MOVES = "tests/sync/test_moves.py::"
 
 RULES = (
@@ -33,6 +34,22 @@ RULES = (
             ),
         ),
         (_LATE + "test_what_was_edited_after_a_crash_meets_only_itself",),
+    ),
+    Rule(
+        "R1: folders made here",
+        "That a folder of the vault is to be made here is journalled: after a crash it is no new"
+        " one of a person's.",
+        (
+            Edit(
+                "sync/recorder.py",
+                "elif action.verb is Verb.PULL:\n            folder",
+                "elif not action.path:\n            folder",
+            ),
+        ),
+        (
+            _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_no_new_one",
+            _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way",
+        ),
     ),
     Rule(
         "R1: ancestors",

@@ -481,6 +481,41 @@ def test_a_crash_after_setting_aside_deletes_nothing(device: Device) -> None:
     assert b"here" in device.vault.tree().values()
 
 
+def die_having_made(device: Device, folder: str) -> None:
+    """A folder of the vault is made here, and nobody lives to write that down."""
+    make_directory = device.local.make_directory
+
+    def die(path: str) -> Entry:
+        make_directory(path)
+        raise KeyboardInterrupt
+
+    device.vault.make(folder)
+    device.local.make_directory = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.make_directory = make_directory  # type: ignore[method-assign]
+    assert folder in device.local.tree()
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_no_new_one(device: Device) -> None:
+    """It is deleted in the vault meanwhile: it goes here as well, and does not come back there."""
+    die_having_made(device, "d/e/")
+    device.vault.directories.clear()
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way(device: Device) -> None:
+    """What became a file in the vault keeps its name."""
+    die_having_made(device, "d/")
+    device.vault.directories.clear()
+    device.vault.write("d", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d": b"content"}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_marker_is_there_before_the_last_file_goes(seed: int, tmp_path: Path) -> None:
     device = Device(MemorySide(FakeClock(), remote=True), tmp_path, seed)

@@ -125,6 +125,10 @@ class Recorder:
             folder = Base(Kind.DIR, 0, "", "", MARKER, ops=(task.op,))
             made = Journalled(task.path, task.op, action.verb, "", folder)
             self._store.intend(made, self._observer.lasting())
+        elif action.verb is Verb.PULL:
+            folder = Base(Kind.DIR, 0, "", "", MARKER)
+            task.operation = Journalled(task.path, task.op, action.verb, "", folder)
+            self._store.begin(task.operation)
 
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
