@@ -37,18 +37,19 @@ RULES = (
     ),
     Rule(
         "R1: folders made here",
-        "That a folder of the vault is to be made here is journalled: after a crash it is no new"
-        " one of a person's.",
+        "That a folder of the vault is to be made here, for itself or for what is in it, is"
+        " journalled: after a crash it is no new one of a person's.",
         (
             Edit(
                 "sync/recorder.py",
-                "elif action.verb is Verb.PULL:\n            folder",
-                "elif not action.path:\n            folder",
+                "self._store.finish(path)\n        self._store.begin(made)",
+                "self._store.finish(path)",
             ),
         ),
         (
             _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_no_new_one",
             _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way",
+            _ENGINE + "test_a_folder_that_was_made_here_for_a_file_before_a_crash_is_no_new_one",
         ),
     ),
     Rule(
