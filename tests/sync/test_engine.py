@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import FakeClock, Faults, MemorySide
+from tests.fakes import FakeClock, Faults, MemoryCommitted, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
 from vaultsync.core.errors import Retry, Stale
@@ -18,6 +18,8 @@ from vaultsync.state.store import Journalled
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from vaultsync.core.ports import Staged
 
 
 def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
@@ -509,6 +511,83 @@ def test_a_crash_after_setting_aside_deletes_nothing(device: Device) -> None:
     device.settle()
     assert device.local.files["a"].data == device.vault.files["a"].data == b"old"
     assert b"here" in device.vault.tree().values()
+
+
+def die_having_made(device: Device, folder: str) -> None:
+    """A folder of the vault is made here, and nobody lives to write that down."""
+    make_directory = device.local.make_directory
+
+    def die(path: str) -> Entry:
+        make_directory(path)
+        raise KeyboardInterrupt
+
+    device.vault.make(folder)
+    device.local.make_directory = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.make_directory = make_directory  # type: ignore[method-assign]
+    assert folder in device.local.tree()
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_no_new_one(device: Device) -> None:
+    """It is deleted in the vault meanwhile: it goes here as well, and does not come back there."""
+    die_having_made(device, "d/e/")
+    device.vault.directories.clear()
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+
+
+def test_a_folder_that_was_made_here_for_a_file_before_a_crash_is_no_new_one(
+    device: Device,
+) -> None:
+    commit = device.local.commit
+
+    def die(staged: Staged, expected: Entry | None) -> MemoryCommitted:
+        device.local.make("d/e/")
+        raise KeyboardInterrupt
+
+    for path in ("d/e/a", "d/e/b"):
+        device.vault.write(path, path.encode())
+    device.local.commit = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.commit = commit  # type: ignore[method-assign]
+    device.vault.files.clear()
+    device.vault.write("d", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d": b"content"}
+    assert not device.store.journal()
+
+
+def test_of_a_folder_that_was_not_made_here_nothing_is_kept(device: Device) -> None:
+    """A person who makes it later has made a new one."""
+
+    def refuse(name: str, _path: str) -> None:
+        if name == "commit":
+            device.vault.files.clear()
+            raise Stale("something is in the way")
+
+    for path in ("d/a", "d/b"):
+        device.vault.write(path, path.encode())
+    device.local.fault = refuse
+    device.settle()
+    assert not device.store.journal()
+    device.local.make("d/")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d/": b""}
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way(device: Device) -> None:
+    """What became a file in the vault keeps its name."""
+    die_having_made(device, "d/")
+    device.vault.directories.clear()
+    device.vault.write("d", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d": b"content"}
 
 
 @pytest.mark.parametrize("seed", range(8))

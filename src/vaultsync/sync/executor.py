@@ -143,6 +143,9 @@ class Executor:
     def recover(self, operation: Journalled, row: Row) -> Result | None:
         """Tell what became of a journalled operation; None: it did not happen."""
         side = self._remote if operation.verb is Verb.PUSH else self._local
+        if operation.path.endswith("/"):
+            made = side.look(operation.path)
+            return None if made is None else Result(_pulled(row, operation.base, made, row.remote))
         entry = side.recover(operation.path, operation.op, operation.token)
         if entry is None:
             return None
