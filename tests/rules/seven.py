@@ -53,6 +53,19 @@ RULES = (
         ),
     ),
     Rule(
+        "R2: removals here",
+        "That something is to be removed here is journalled: after a crash it was no person's doing,"
+        " and does not travel as theirs.",
+        (
+            Edit(
+                "sync/recorder.py",
+                "self._store.finish(row.path)\n        self._store.begin(removal)",
+                "self._store.finish(row.path)",
+            ),
+        ),
+        (_ENGINE + "test_what_was_removed_here_before_a_crash_was_not_removed_by_a_person",),
+    ),
+    Rule(
         "R1: ancestors",
         "Ours among the ancestors of what is there means that ours was done and built upon.",
         (

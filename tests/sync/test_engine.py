@@ -590,6 +590,79 @@ def test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way(device: D
     assert device.local.tree() == device.vault.tree() == {"d": b"content"}
 
 
+@pytest.mark.parametrize("path", ["d/e/", "a"])
+def test_what_was_removed_here_before_a_crash_was_not_removed_by_a_person(
+    device: Device, path: str
+) -> None:
+    """It is made again in the vault meanwhile, and looks the same: it comes here again."""
+
+    def make() -> None:
+        if path.endswith("/"):
+            device.vault.make(path)
+        else:
+            device.vault.write(path, b"content")
+
+    delete = device.local.delete
+
+    def die(at: str, expected: Entry) -> None:
+        delete(at, expected)
+        raise KeyboardInterrupt
+
+    make()
+    device.settle()
+    made = device.vault.tree()
+    device.vault.files.clear()
+    device.vault.directories.clear()
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    assert path not in device.local.tree()
+    make()
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == made
+    assert not device.store.journal()
+
+
+def test_what_was_not_removed_before_a_crash_is_removed_after_it(device: Device) -> None:
+    def die(name: str, _path: str) -> None:
+        if name == "delete":
+            raise KeyboardInterrupt
+
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.fault = die
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.fault = lambda _name, _path: None
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+    assert not device.store.journal()
+
+
+def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
+    delete = device.local.delete
+
+    def die(at: str, expected: Entry) -> None:
+        delete(at, expected)
+        raise KeyboardInterrupt
+
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    device.local.write("a", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a": b"content"}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_marker_is_there_before_the_last_file_goes(seed: int, tmp_path: Path) -> None:
     device = Device(MemorySide(FakeClock(), remote=True), tmp_path, seed)

@@ -119,6 +119,8 @@ class Recorder:
             self._store.begin(task.operation)
         elif action.verb is Verb.DELETE_REMOTE:
             self._store.save([replace(action.row, local_gone=True)])
+        elif action.verb is Verb.DELETE_LOCAL:
+            task.operation = self._journal_removal(task.op, action.row)
         elif action.verb is Verb.CONFLICT:
             self._store.save([replace(action.row, base=None)])
         elif action.verb is Verb.PUSH:
@@ -131,6 +133,16 @@ class Recorder:
             for directory in names.parents(task.path):
                 if self._store.row(directory).local is None:
                     self._journal_folder(directory, task.op)
+
+    def _journal_removal(self, op: str, row: Row) -> Journalled:
+        """Note that we are about to remove what is here: it is not to pass for a person's doing."""
+        if row.base is None or row.local is None:
+            raise ValueError("only what both sides had is removed here")
+        base = replace(row.base, local_tag=row.local.tag)
+        removal = Journalled(row.path, op, Verb.DELETE_LOCAL, "", base)
+        self._store.finish(row.path)
+        self._store.begin(removal)
+        return removal
 
     def _journal_folder(self, path: str, op: str) -> Journalled:
         """Note that a folder of the vault is about to be made here, alone or for what is in it."""
