@@ -54,8 +54,8 @@ RULES = (
     ),
     Rule(
         "R2: removals here",
-        "That something is to be removed here is journalled: after a crash it was no person's doing,"
-        " and does not travel as theirs.",
+        "That something is to be removed here is journalled: after a crash it was no person's"
+        " doing, and does not travel as theirs.",
         (
             Edit(
                 "sync/recorder.py",
