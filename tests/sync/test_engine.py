@@ -604,8 +604,8 @@ def test_what_was_removed_here_before_a_crash_was_not_removed_by_a_person(
 
     delete = device.local.delete
 
-    def die(at: str, expected: Entry) -> None:
-        delete(at, expected)
+    def die(path: str, expected: Entry) -> None:
+        delete(path, expected)
         raise KeyboardInterrupt
 
     make()
@@ -646,8 +646,8 @@ def test_what_was_not_removed_before_a_crash_is_removed_after_it(device: Device)
 def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
     delete = device.local.delete
 
-    def die(at: str, expected: Entry) -> None:
-        delete(at, expected)
+    def die(path: str, expected: Entry) -> None:
+        delete(path, expected)
         raise KeyboardInterrupt
 
     device.vault.write("a", b"content")
