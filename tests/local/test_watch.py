@@ -279,6 +279,21 @@ def test_stopping_releases_everything(root: Path) -> None:
     assert after == before
 
 
+def test_stopping_after_a_directory_took_the_name_of_one_that_was_moved_out(
+    listener: Listener, root: Path, tmp_path: Path
+) -> None:
+    (root / "first").mkdir()
+    listener.wait("first")
+    (root / "second").mkdir()
+    listener.settle()
+    (root / "second").rename(tmp_path / "outside")
+    listener.settle()
+    (root / "first").rename(root / "second")
+    listener.settle()
+    listener.watcher.stop()
+    assert not [thread for thread in threading.enumerate() if "motify" in type(thread).__name__]
+
+
 def test_stop_without_start(root: Path) -> None:
     FolderWatcher(root).stop()
 

@@ -6,6 +6,7 @@ from tests.rules.rule import Edit, Rule
 
 _LATE = "tests/sync/test_late.py::"
 _OBSERVE = "tests/sync/test_observe.py::"
+_ENGINE = "tests/sync/test_engine.py::"
 _MOVES = "tests/sync/test_moves.py::"
 
 RULES = (
@@ -33,6 +34,36 @@ RULES = (
             ),
         ),
         (_LATE + "test_what_was_edited_after_a_crash_meets_only_itself",),
+    ),
+    Rule(
+        "R1: folders made here",
+        "That a folder of the vault is to be made here, for itself or for what is in it, is"
+        " journalled: after a crash it is no new one of a person's.",
+        (
+            Edit(
+                "sync/recorder.py",
+                "self._store.finish(path)\n        self._store.begin(made)",
+                "self._store.finish(path)",
+            ),
+        ),
+        (
+            _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_no_new_one",
+            _ENGINE + "test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way",
+            _ENGINE + "test_a_folder_that_was_made_here_for_a_file_before_a_crash_is_no_new_one",
+        ),
+    ),
+    Rule(
+        "R2: removals here",
+        "That something is to be removed here is journalled: after a crash it was no person's"
+        " doing, and does not travel as theirs.",
+        (
+            Edit(
+                "sync/recorder.py",
+                "self._store.finish(row.path)\n        self._store.begin(removal)",
+                "self._store.finish(row.path)",
+            ),
+        ),
+        (_ENGINE + "test_what_was_removed_here_before_a_crash_was_not_removed_by_a_person",),
     ),
     Rule(
         "R1: ancestors",
@@ -123,6 +154,44 @@ RULES = (
         " listing has looked; no longer.",
         (Edit("sync/observe.py", "INTENT_LIFETIME = 20 * 60.0", "INTENT_LIFETIME = 10 * 60.0"),),
         (_OBSERVE + "test_a_request_may_be_late_by_the_life_of_its_signature",),
+    ),
+    Rule(
+        "zombies: a later listing",
+        "Only a listing that began after that time ends an intent, and not where it passed a path"
+        " by because something was under way there.",
+        (
+            Edit(
+                "sync/observe.py",
+                "            self._forget_intents(sweep)",
+                "            self._overdue = self.lasting() - INTENT_LIFETIME\n"
+                "            self._forget_intents(sweep)",
+            ),
+            Edit(
+                "sync/observe.py",
+                "if not (self._busy(row.path) or self._is_recent(row.path, sweep) or _is_new(row))",
+                "if not _is_new(row)",
+            ),
+        ),
+        (
+            _OBSERVE + "TestIntents::test_only_a_listing_that_began_after_their_time_ends_them",
+            _OBSERVE + "TestIntents::test_a_listing_that_passed_their_path_by_does_not_end_them",
+        ),
+    ),
+    Rule(
+        "zombies: a look tells whose it is",
+        "A version that a listing has shown may be the one that was intended: the intent is kept"
+        " until a look has told.",
+        (
+            Edit(
+                "sync/observe.py",
+                "or self._is_recent(row.path, sweep) or _is_new(row))",
+                "or self._is_recent(row.path, sweep))",
+            ),
+        ),
+        (
+            _LATE + "test_an_upload_that_nobody_saw_arrive_is_our_own",
+            _LATE + "test_a_folder_that_nobody_saw_arrive_is_our_own",
+        ),
     ),
     Rule(
         "zombies: inspected",

@@ -325,11 +325,14 @@ class TestIntents:
         intend(store, "c", "op3", 30.0)
         assert store.row("b").intents == ("op1", "op2")
         assert [row.intents for row in store.rows()] == [(), ("op1", "op2"), ("op3",), ()]
+        assert store.overdue(20.0) == [store.row("b")]
         with store.transaction():
-            assert store.forget_intents(20.0) == ["b"]
+            store.forget_intents("b", 20.0)
         assert store.row("b").intents == ("op2",)
+        assert store.overdue(100.0) == [store.row("b"), store.row("c")]
         with store.transaction():
-            assert sorted(store.forget_intents(100.0)) == ["b", "c"]
+            store.forget_intents("b", 100.0)
+            store.forget_intents("c", 100.0)
         assert not any(row.intents for row in store.rows())
 
     def test_one_knows_what_it_would_have_made(self, store: Store) -> None:

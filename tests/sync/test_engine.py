@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes import FakeClock, Faults, MemorySide
+from tests.fakes import FakeClock, Faults, MemoryCommitted, MemorySide
 from tests.sync.device import Device
 from vaultsync.core import names
 from vaultsync.core.errors import Retry, Stale
@@ -18,6 +18,8 @@ from vaultsync.state.store import Journalled
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from vaultsync.core.ports import Staged
 
 
 def test_what_is_here_goes_to_the_vault_and_back_again(device: Device, other: Device) -> None:
@@ -220,6 +222,36 @@ def test_a_folder_that_is_emptied_from_below_stays_though_its_marker_is_late(
     device.settle()
     other.settle()
     assert not refused
+    assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
+
+
+def test_a_folder_stays_though_those_in_it_go_while_their_marker_is_late(
+    device: Device, other: Device
+) -> None:
+    device.local.make("d/")
+    device.local.make("d/e/")
+    device.local.write("d/e/f/x", b"the last one")
+    device.local.make("d/e/f/")
+    device.settle()
+    other.settle()
+    unanswered = [1, 2]
+
+    def fault(name: str, path: str) -> None:
+        if name == "make_directory" and path == "d/e/f/" and unanswered:
+            unanswered.pop()
+            if not unanswered:  # nobody has told the engine yet when it asks again
+                device.local.directories.difference_update({"d/e/", "d/e/f/"})
+            raise Retry("no answer", unknown_outcome=True)
+
+    device.vault.fault = fault
+    device.local.remove("d/e/f/x")
+    device.engine.mark("d/e/f/x")
+    for _ in range(200):
+        device.clock.time += 0.1
+        device.step()
+    assert not unanswered
+    device.settle()
+    other.settle()
     assert device.local.tree() == other.local.tree() == device.vault.tree() == {"d/": b""}
 
 
@@ -479,6 +511,156 @@ def test_a_crash_after_setting_aside_deletes_nothing(device: Device) -> None:
     device.settle()
     assert device.local.files["a"].data == device.vault.files["a"].data == b"old"
     assert b"here" in device.vault.tree().values()
+
+
+def die_having_made(device: Device, folder: str) -> None:
+    """A folder of the vault is made here, and nobody lives to write that down."""
+    make_directory = device.local.make_directory
+
+    def die(path: str) -> Entry:
+        make_directory(path)
+        raise KeyboardInterrupt
+
+    device.vault.make(folder)
+    device.local.make_directory = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.make_directory = make_directory  # type: ignore[method-assign]
+    assert folder in device.local.tree()
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_no_new_one(device: Device) -> None:
+    """It is deleted in the vault meanwhile: it goes here as well, and does not come back there."""
+    die_having_made(device, "d/e/")
+    device.vault.directories.clear()
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+
+
+def test_a_folder_that_was_made_here_for_a_file_before_a_crash_is_no_new_one(
+    device: Device,
+) -> None:
+    commit = device.local.commit
+
+    def die(staged: Staged, expected: Entry | None) -> MemoryCommitted:
+        device.local.make("d/e/")
+        raise KeyboardInterrupt
+
+    for path in ("d/e/a", "d/e/b"):
+        device.vault.write(path, path.encode())
+    device.local.commit = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.commit = commit  # type: ignore[method-assign]
+    device.vault.files.clear()
+    device.vault.write("d", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d": b"content"}
+    assert not device.store.journal()
+
+
+def test_of_a_folder_that_was_not_made_here_nothing_is_kept(device: Device) -> None:
+    """A person who makes it later has made a new one."""
+
+    def refuse(name: str, _path: str) -> None:
+        if name == "commit":
+            device.vault.files.clear()
+            raise Stale("something is in the way")
+
+    for path in ("d/a", "d/b"):
+        device.vault.write(path, path.encode())
+    device.local.fault = refuse
+    device.settle()
+    assert not device.store.journal()
+    device.local.make("d/")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d/": b""}
+
+
+def test_a_folder_that_was_made_here_before_a_crash_is_in_no_files_way(device: Device) -> None:
+    """What became a file in the vault keeps its name."""
+    die_having_made(device, "d/")
+    device.vault.directories.clear()
+    device.vault.write("d", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"d": b"content"}
+
+
+@pytest.mark.parametrize("path", ["d/e/", "a"])
+def test_what_was_removed_here_before_a_crash_was_not_removed_by_a_person(
+    device: Device, path: str
+) -> None:
+    """It is made again in the vault meanwhile, and looks the same: it comes here again."""
+
+    def make() -> None:
+        if path.endswith("/"):
+            device.vault.make(path)
+        else:
+            device.vault.write(path, b"content")
+
+    delete = device.local.delete
+
+    def die(path: str, expected: Entry) -> None:
+        delete(path, expected)
+        raise KeyboardInterrupt
+
+    make()
+    device.settle()
+    made = device.vault.tree()
+    device.vault.files.clear()
+    device.vault.directories.clear()
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    assert path not in device.local.tree()
+    make()
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == made
+    assert not device.store.journal()
+
+
+def test_what_was_not_removed_before_a_crash_is_removed_after_it(device: Device) -> None:
+    def die(name: str, _path: str) -> None:
+        if name == "delete":
+            raise KeyboardInterrupt
+
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.fault = die
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.fault = lambda _name, _path: None
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+    assert not device.store.journal()
+
+
+def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
+    delete = device.local.delete
+
+    def die(path: str, expected: Entry) -> None:
+        delete(path, expected)
+        raise KeyboardInterrupt
+
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    device.local.write("a", b"content")
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a": b"content"}
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -102,6 +102,50 @@ def test_an_upload_that_arrives_late_is_our_own(device: Device) -> None:
     assert device.local.tree() == device.vault.tree() == {"a": b"two"}
 
 
+def lose_contact(device: Device, path: str) -> None:
+    """A write to a path has no answer, was not carried out, and then the vault is out of reach."""
+
+    def fault(name: str, at: str) -> None:
+        write = at == path and name in ("commit", "make_directory")
+        if write or device.store.row(path).intents:
+            raise Retry("no answer", unknown_outcome=True)
+
+    device.vault.fault = fault
+    device.engine.request_sync()
+    while not device.store.row(path).intents or device.pool.tasks:
+        device.step()
+        device.clock.time += 0.1
+    assert path not in device.vault.tree()
+
+
+def test_an_upload_that_nobody_saw_arrive_is_our_own(device: Device) -> None:
+    """The first listing after its time shows it, and not whose it is: a look has to tell."""
+    device.local.write("a", b"one")
+    lose_contact(device, "a")
+    device.vault.write("a", b"one")
+    ours = replace(device.vault.files["a"], ops=device.store.row("a").intents)
+    device.vault.files["a"] = ours
+    device.local.write("a", b"two")
+    device.clock.time += INTENT_LIFETIME + 60
+    device.vault.fault = lambda _name, _path: None
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {"a": b"two"}
+    device.settle()
+    assert not device.store.row("a").intents
+
+
+def test_a_folder_that_nobody_saw_arrive_is_our_own(device: Device) -> None:
+    """It was removed here before anybody knew that it is in the vault."""
+    device.local.make("d/")
+    lose_contact(device, "d/")
+    device.vault.make("d/")
+    device.local.directories.clear()
+    device.clock.time += INTENT_LIFETIME + 60
+    device.vault.fault = lambda _name, _path: None
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
+
+
 def lose_deletion(device: Device, *, carried_out: bool) -> None:
     """`a` is deleted here, the DELETE has no answer, and `a` comes back with the same bytes."""
     device.local.write("a", b"one")

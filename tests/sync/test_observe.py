@@ -119,6 +119,35 @@ class TestIntents:
         pass_time(device, 5)
         assert not self.kept(device)
 
+    def test_only_a_listing_that_began_after_their_time_ends_them(self, device: Device) -> None:
+        self.intend(device)
+        device.clock.time += INTENT_LIFETIME - 10
+
+        def linger(name: str, _path: str) -> None:
+            if name == "entries":
+                device.clock.time += 20
+
+        device.vault.fault = linger
+        passes = device.engine.status.observed
+        while device.engine.status.observed == passes:
+            device.step()
+        assert self.kept(device)
+        device.settle()
+        assert not self.kept(device)
+
+    def test_a_listing_that_passed_their_path_by_does_not_end_them(self, device: Device) -> None:
+        """With a look under way, what it will find is not known yet."""
+        self.intend(device)
+        device.clock.time += INTENT_LIFETIME + 10
+        device.engine._flight.look(device.store.row("a"))
+        passes = device.engine.status.observed
+        while device.engine.status.observed == passes:
+            device.engine.turn(0)
+            device.clock.time += 0.1
+        assert self.kept(device)
+        device.settle()
+        assert not self.kept(device)
+
     @pytest.mark.parametrize("wrong", [-86_400.0, 0.0, 86_400.0])
     def test_after_a_restart_their_time_begins_anew(self, device: Device, wrong: float) -> None:
         self.intend(device)

@@ -101,6 +101,11 @@ class Service:
                 except Damaged as error:
                     log.warning("%s It is moved aside; both sides are merged anew.", error)
                     move_aside(self._places.state_dir / DATABASE, "damaged")
+                except VaultsyncError:
+                    raise
+                except Exception:
+                    log.exception("an error of vaultsync's own ends the daemon")
+                    raise
 
     def run_once(self, timeout: float) -> None:
         """Sync to the point of rest, then return.

@@ -31,7 +31,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
 from watchdog.observers.inotify_c import InotifyConstants, InotifyFD
 
 from vaultsync.core.errors import Fatal
@@ -41,7 +41,6 @@ from vaultsync.local.polled import Polled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watchdog.observers.inotify import InotifyWatchGroup
     from watchdog.observers.inotify_c import (
         CallbackId,
         InotifyEvent,
@@ -307,13 +306,41 @@ class _Inotify(InotifyFD):
             self._watcher.lose("a file system was unmounted")
 
 
+class _Group(InotifyWatchGroup):
+    """watchdog's book of watches and paths, that can hold two watches of one path.
+
+    A directory that was moved out of the folder keeps its watch, under its old path, which another
+    directory may be renamed to.
+    """
+
+    def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
+        """Forget a watch; watchdog would fail at the second one of a path."""
+        path = self._active_callbacks_by_watch.pop(wd, None)
+        if path is not None and self._active_callbacks_by_path.get(path) == wd:
+            del self._active_callbacks_by_path[path]
+
+
+class _Emitter(InotifyEmitter):
+    """watchdog's InotifyEmitter, with a book of our own."""
+
+    def on_thread_start(self) -> None:
+        """Begin to watch."""
+        self._inotify = _Group(
+            self._inotify_fd,
+            os.fsencode(self.watch.path),
+            is_recursive=self.watch.is_recursive,
+            event_mask=self.get_event_mask_from_filter(),
+            follow_symlink=self.watch.follow_symlink,
+        )
+
+
 class _Observer(BaseObserver):
     """watchdog's InotifyObserver, with a reader of our own."""
 
     def __init__(self, descriptor: _Inotify) -> None:
         self._descriptor = descriptor
         descriptor.start()
-        super().__init__(InotifyEmitter, inotify_fd=descriptor)
+        super().__init__(_Emitter, inotify_fd=descriptor)
 
     def is_whole(self) -> bool:
         """Whether all threads are at work."""

@@ -391,10 +391,16 @@ class Store:
         """Drop what was intended for a path; none there is fine."""
         self._db.execute("DELETE FROM intent WHERE path = ?", (path,))
 
-    def forget_intents(self, before: float) -> list[str]:
-        """Drop intents older than a time (seconds since the epoch); returns their paths."""
-        found = self._db.execute("DELETE FROM intent WHERE since < ? RETURNING path", (before,))
-        return [path for (path,) in found.fetchall()]
+    def overdue(self, before: float) -> list[Row]:
+        """Rows with intents older than a time (seconds since the epoch), in path order."""
+        found = self._db.execute(
+            "SELECT DISTINCT path FROM intent WHERE since < ? ORDER BY path", (before,)
+        ).fetchall()
+        return [self.row(path) for (path,) in found]
+
+    def forget_intents(self, path: str, before: float) -> None:
+        """Drop a path's intents older than a time. Call within a transaction."""
+        self._db.execute("DELETE FROM intent WHERE path = ? AND since < ?", (path, before))
 
     # Binding
 

@@ -142,7 +142,12 @@ class Executor:
 
     def recover(self, operation: Journalled, row: Row) -> Result | None:
         """Tell what became of a journalled operation; None: it did not happen."""
+        if operation.verb is Verb.DELETE_LOCAL:
+            return self._recover_removal(row, operation.base.local_tag)
         side = self._remote if operation.verb is Verb.PUSH else self._local
+        if operation.path.endswith("/"):
+            made = side.look(operation.path)
+            return None if made is None else Result(_pulled(row, operation.base, made, row.remote))
         entry = side.recover(operation.path, operation.op, operation.token)
         if entry is None:
             return None
@@ -151,6 +156,15 @@ class Executor:
             return Result(_pulled(row, operation.base, entry, row.remote))
         row = replace(row, moved_from=operation.source)
         return Result(recovered_push(row, operation.op, operation.base, entry))
+
+    def _recover_removal(self, row: Row, tag: str) -> Result | None:
+        """Tell whether a local version was removed: what is there now may be a newer one."""
+        now = self._local.look(row.path)
+        if now is None:
+            return Result(Row(row.path))
+        if now.tag == tag:
+            return None
+        return Result(replace(row, local=now, base=None, local_absence=Absence.PRESENT))
 
     def look(self, row: Row) -> Result:
         """Observe one path afresh on both sides, after something was not as expected."""

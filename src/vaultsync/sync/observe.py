@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vaultsync.core import names
 from vaultsync.core.errors import Blocked, Retry, Stale
 from vaultsync.core.lookalikes import Lookalikes
-from vaultsync.core.model import Absence, Row, Waiting
+from vaultsync.core.model import MARKER, Absence, Row, Waiting
 from vaultsync.sync.clockwork import Clockwork
 from vaultsync.sync.schedule import Dirty
 from vaultsync.sync.sweep import Sweep, here
@@ -71,6 +71,7 @@ class Observer:
         self._here: Sweep | None = None
         self._there: Sweep | None = None
         self._since = {False: 0.0, True: 0.0}
+        self._overdue = 0.0
         self._queue: deque[str] = deque()
         self._clockwork = Clockwork(clock)
         self._missed: set[str] = set()
@@ -211,6 +212,7 @@ class Observer:
                 self._start_confirmation()
             if self._there is None and self._next_poll <= self._clock.monotonic():
                 self._begun[1] = self._tickets
+                self._overdue = self.lasting() - INTENT_LIFETIME
                 self._there = Sweep(self._remote, self._store, self._count, remote=True)
                 self._since[True] = self._clock.monotonic()
         if self._there is not None:
@@ -253,7 +255,7 @@ class Observer:
         """Merge one slice into the store; None when the pass has come to its end."""
 
         def skip(path: str) -> bool:
-            busy, recent = self._busy(path), self._recent.get(path, 0) > sweep.began
+            busy, recent = self._busy(path), self._is_recent(path, sweep)
             if not sweep.remote:
                 # What was to be found out by this look has to be found out by a later one.
                 if busy:
@@ -307,8 +309,7 @@ class Observer:
                 now if self._begun[1] < self._tickets else now + self._settings.poll_seconds
             )
             self.observed += 1
-            for path in self._store.forget_intents(self.lasting() - INTENT_LIFETIME):
-                self._changed(path)
+            self._forget_intents(sweep)
             self.polled_at = self._clock.now()
         elif not sweep.remote:
             if sweep.whole:
@@ -319,6 +320,28 @@ class Observer:
                 self.lookalikes = self._names
             elif sweep.at:
                 self.look_above(sweep.at)
+
+    def _is_recent(self, path: str, sweep: Sweep) -> bool:
+        """Whether we changed a path after a pass began (rule R4)."""
+        return self._recent.get(path, 0) > sweep.began
+
+    def _forget_intents(self, sweep: Sweep) -> None:
+        """Drop intents that could not arrive any more when a pass over the vault began.
+
+        Not where it told nothing, and not where it showed a version of which nobody knows yet
+        whether it is the one that was intended.
+        """
+        done = [
+            row.path
+            for row in self._store.overdue(self._overdue)
+            if not (self._busy(row.path) or self._is_recent(row.path, sweep) or _is_new(row))
+        ]
+        if done:
+            with self._store.transaction():
+                for path in done:
+                    self._store.forget_intents(path, self._overdue)
+        for path in done:
+            self._changed(path)
 
     def look_above(self, path: str) -> None:
         """A change of a local path changes what the directories above it look like."""
@@ -361,6 +384,15 @@ class Observer:
         if not news:
             # Each of them is in flight or cannot be looked at just now.
             self._confirm_here = self._clock.monotonic() + self._settings.delete_quiet + 1.0
+
+
+def _is_new(row: Row) -> bool:
+    """Whether a listing has shown what no look and no decision has taken account of yet."""
+    if row.remote is None:
+        return False
+    if row.path.endswith("/"):
+        return row.base is None and row.remote.tag == MARKER
+    return row.remote.sha256 is None
 
 
 def _within(path: str, sweep: Sweep) -> bool:

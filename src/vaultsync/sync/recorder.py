@@ -119,12 +119,51 @@ class Recorder:
             self._store.begin(task.operation)
         elif action.verb is Verb.DELETE_REMOTE:
             self._store.save([replace(action.row, local_gone=True)])
+        elif action.verb is Verb.DELETE_LOCAL:
+            task.operation = self._journal_removal(task.op, action.row)
         elif action.verb is Verb.CONFLICT:
             self._store.save([replace(action.row, base=None)])
         elif action.verb is Verb.PUSH:
             folder = Base(Kind.DIR, 0, "", "", MARKER, ops=(task.op,))
             made = Journalled(task.path, task.op, action.verb, "", folder)
             self._store.intend(made, self._observer.lasting())
+        elif action.verb is Verb.PULL:
+            task.operation = self._journal_folder(task.path, task.op)
+        if action.verb is Verb.PULL:
+            for directory in names.parents(task.path):
+                if self._store.row(directory).local is None:
+                    self._journal_folder(directory, task.op)
+
+    def _journal_removal(self, op: str, row: Row) -> Journalled:
+        """Note that we are about to remove what is here: it is not to pass for a person's doing."""
+        if row.base is None or row.local is None:
+            raise ValueError("only what both sides had is removed here")
+        base = replace(row.base, local_tag=row.local.tag)
+        removal = Journalled(row.path, op, Verb.DELETE_LOCAL, "", base)
+        self._store.finish(row.path)
+        self._store.begin(removal)
+        return removal
+
+    def _journal_folder(self, path: str, op: str) -> Journalled:
+        """Note that a folder of the vault is about to be made here, alone or for what is in it."""
+        made = Journalled(path, op, Verb.PULL, "", Base(Kind.DIR, 0, "", "", MARKER))
+        self._store.finish(path)
+        self._store.begin(made)
+        return made
+
+    def _finish(self, task: Task) -> None:
+        """Take what a task has journalled out of the journal. Runs within a transaction."""
+        if task.operation is None:
+            return
+        self._store.finish(task.path)
+        if task.operation.verb is not Verb.PULL:
+            return
+        tasks = self._flight.tasks.values()
+        others = [other.path for other in tasks if other is not task and other.operation]
+        for directory in names.parents(task.path):
+            common = self._store.row(directory).base is not None
+            if common or not any(other.startswith(directory) for other in others):
+                self._store.finish(directory)
 
     def _settle(self, task: Task, result: Result) -> None:
         """Write what a step came to. Runs within a transaction."""
@@ -138,8 +177,6 @@ class Recorder:
         if task.stage is Stage.LOOK and row.remote is not None and self._is_settled(row):
             row = replace(row, moved_from=None)
         self._store.save([row])
-        if task.operation is not None:
-            self._store.finish(task.path)
         event = told(task, result, self._clock.now())
         if event is not None:
             self._store.events.record(event)
@@ -148,6 +185,7 @@ class Recorder:
             self._store.forget_intent(task.path)
         if row.remote is not None:
             self._imply_above(row)
+        self._finish(task)
 
     def _recognised(self, row: Row) -> Row:
         """The row, with a write of ours of unknown outcome for its base if it was carried out.
@@ -190,6 +228,9 @@ class Recorder:
         """What follows from a recorded step."""
         path, action = task.path, task.action
         self._backlog.end(task, self._observer, discard=False)
+        if (task.row.local is None) != (result.row.local is None):
+            # A folder above may have been emptied, and a deletion that waits must know before.
+            self._observer.look_above(path)
         if task.stage is Stage.LOOK:
             self._guards.noticed(path)
             return
@@ -204,8 +245,6 @@ class Recorder:
             self._observer.look_at(result.kept)
         if action.verb is Verb.PART:
             self._observer.poll_now()
-        elif action.verb in (Verb.PULL, Verb.DELETE_LOCAL, Verb.CONFLICT):
-            self._observer.look_above(path)
         elif action.verb is Verb.PUSH and result.row.local is not None and path[-1] != "/":
             self._restless.sent(path, result.row.local.tag, snapshot=task.snapshot)
             if task.snapshot:
@@ -257,7 +296,7 @@ class Recorder:
             return
         if task.operation is not None:
             with self._store.transaction():
-                self._store.finish(path)
+                self._finish(task)
         self._backlog.end(task, self._observer, discard=True)
         if isinstance(error, Stale):
             log.debug("%s was not as expected: %s", path, error)
@@ -299,7 +338,7 @@ class Recorder:
         """A journalled operation did not happen, as far as can be seen; a PUT may still arrive."""
         operation = task.operation
         with self._store.transaction(durable=True):
-            self._store.finish(task.path)
+            self._finish(task)
             if operation is not None and operation.verb is Verb.PUSH:
                 self._store.intend(operation, self._observer.lasting())
         self._backlog.end(task, self._observer, discard=False)
