@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.change import Change
-from vaultsync.mount.ground import fail
+from vaultsync.mount.memory import fail
 from vaultsync.mount.naming import Naming
 from vaultsync.mount.ports import Caller, Node, NodeKind, WouldBlock
 

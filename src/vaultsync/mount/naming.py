@@ -7,7 +7,8 @@ import stat
 from functools import partial
 
 from vaultsync.mount.change import Change
-from vaultsync.mount.ground import Ground, fail
+from vaultsync.mount.ground import Ground
+from vaultsync.mount.memory import fail
 from vaultsync.mount.ports import Caller, Node, NodeKind
 
 LINK_MAX = 65_000
