@@ -151,7 +151,11 @@ class Twins(RuleBasedStateMachine):
         def ours() -> None:
             self._held(self.tree.link(ME, self._walk(old), *self._place(new)))
 
-        self._same(ours, lambda: os.link(self._path(old), self._path(new), follow_symlinks=False))
+        def theirs() -> None:
+            os.lstat(self._path(old))
+            os.link(self._path(old), self._path(new), follow_symlinks=False)
+
+        self._same(ours, theirs)
 
     @rule(place=ANY_PLACES)
     def unlink(self, place: list[bytes]) -> None:

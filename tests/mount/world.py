@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.mount.contents import FolderContents
+from vaultsync.mount.grafting import Values
 from vaultsync.mount.ports import ROOT, Caller, Node, NodeKind
 from vaultsync.mount.tree import Tree
 from vaultsync.state.drive import DriveStore
@@ -37,11 +38,13 @@ class World:
     Attributes:
         base: A folder for its files.
         marks: What answers for attributes of ours.
+        keep: How many nodes the tree keeps in memory.
         told: What was announced.
     """
 
     base: Path
     marks: Marks | None = None
+    keep: int = 50_000
     told: list[tuple[str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,7 +60,12 @@ class World:
         self.contents = FolderContents(self.base / "cache", self.store)
         self.contents.vault = self.vault
         self.tree = Tree(
-            self.store, self.contents, owner=(0, 0), dirty=self._dirty, marks=self.marks
+            self.store,
+            self.contents,
+            owner=(0, 0),
+            dirty=self._dirty,
+            marks=self.marks,
+            keep=self.keep,
         )
 
     def _dirty(self, path: str, writing: bool) -> None:
@@ -100,3 +108,12 @@ class World:
         self.tree.releasedir(node, handle)
         assert found[:2] == [b".", b".."]
         return sorted(found[2:])
+
+    def graft(self, path: str, data: bytes) -> Node:
+        """Content of the vault that is not here."""
+        values = Values(
+            NodeKind.FILE, 0o644, 10**18, len(data), path=path, etag="etag", sha256="00" * 32
+        )
+        made = self.tree.graft(path, values, lambda old: old is None).node
+        assert made is not None
+        return made

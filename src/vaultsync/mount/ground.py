@@ -64,10 +64,26 @@ class Ground(Memory):
 
     # Announcements
 
-    def tell_name(self, change: Change, parent: int, name: bytes, node: Node | None = None) -> None:
-        """Have a name announced when the change has happened; without a node it is gone."""
+    def tell_name(
+        self,
+        change: Change,
+        parent: int,
+        name: bytes,
+        node: Node | None = None,
+        *,
+        opening: bool = False,
+    ) -> None:
+        """Have a name announced when the change has happened.
+
+        Args:
+            change: It.
+            parent: The directory.
+            name: The name in it.
+            node: What it means now; None: it is gone.
+            opening: The node is about to be open for writing.
+        """
         if self._dirty is not None:
-            writing = node is not None and self._writing(node)
+            writing = node is not None and self._writing(node, opening=opening)
             change.tell(self.path(parent, name), writing=writing)
 
     def tell_node(self, change: Change, node: Node) -> None:
@@ -77,8 +93,8 @@ class Ground(Memory):
             for path in self.paths(node):
                 change.tell(path, writing=writing)
 
-    def _writing(self, node: Node) -> bool:
-        if node.id not in self._writers:
+    def _writing(self, node: Node, *, opening: bool = False) -> bool:
+        if not opening and node.id not in self._writers:
             return False
         self._written.add(node.id)
         return True
