@@ -27,7 +27,7 @@ class FolderContents:
         fetched: Paths that were fetched.
         open: How often each node is open.
         synced: Nodes that were synced.
-        fault: Raised by the next write.
+        fault: Raised by the next write, half-way.
     """
 
     def __init__(self, folder: Path, store: DriveStore) -> None:
@@ -77,7 +77,11 @@ class FolderContents:
         assert node.here == 2
         if self.fault is not None:
             fault, self.fault = self.fault, None
+            self._put(node, offset, data[: len(data) // 2])
             raise fault
+        return self._put(node, offset, data)
+
+    def _put(self, node: Node, offset: int, data: memoryview) -> int:
         descriptor = self._opened(node)
         try:
             return os.pwrite(descriptor, data, offset)

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -225,6 +226,43 @@ def test_a_change_that_cannot_be_committed_has_not_happened(world: World) -> Non
     refused(errno.ENOENT, lambda: world.tree.lookup(ROOT, b"d"))
 
 
+def test_a_change_that_fails_at_its_end_has_not_happened(world: World) -> None:
+    node = world.make(b"f", b"data")
+    root = world.tree.getattr(ROOT)
+    before = (node.nlink, node.ctime, root.nlink, root.mtime)
+    world.store.db.execute(
+        "CREATE TEMP TRIGGER t BEFORE UPDATE ON node BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: world.tree.link(ME, node.id, ROOT, b"g"),
+        lambda: world.tree.mkdir(ME, ROOT, b"d", 0o755),
+        lambda: world.tree.unlink(ME, ROOT, b"f"),
+        lambda: world.tree.rename(ME, ROOT, b"f", ROOT, b"g", 0),
+        lambda: world.tree.create(ME, ROOT, b"g", 0o644, os.O_RDWR),
+    )
+    for do in attempts:
+        with pytest.raises(sqlite3.IntegrityError):
+            do()
+    world.store.db.execute("DROP TRIGGER t")
+    assert (node.nlink, node.ctime, root.nlink, root.mtime) == before
+    assert world.names() == [b"f"]
+    for name in (b"d", b"g"):
+        refused(errno.ENOENT, partial(world.tree.lookup, ROOT, name))
+    assert world.contents.open[node.id] == 0
+    assert world.make(b"g", b"more").nlink == 1
+
+
+def test_a_directory_that_moves_is_counted_where_it_is(world: World) -> None:
+    one = world.tree.mkdir(ME, ROOT, b"one", 0o755)
+    two = world.tree.mkdir(ME, ROOT, b"two", 0o755)
+    world.tree.mkdir(ME, one.id, b"d", 0o755)
+    world.tree.rename(ME, one.id, b"d", two.id, b"d", 0)
+    assert (one.nlink, two.nlink) == (2, 3)
+    world.make(b"f")
+    world.tree.rename(ME, two.id, b"d", ROOT, b"f", EXCHANGE)
+    assert (two.nlink, world.tree.getattr(ROOT).nlink) == (2, 5)
+
+
 def test_memory_may_be_small(tmp_path: Path) -> None:
     world = World(tmp_path / "drive", keep=4)
     nodes = [world.make(b"%d" % number, b"x" * number) for number in range(50)]
@@ -317,6 +355,29 @@ def test_a_failed_write_leaves_no_bytes_behind_the_end(world: World) -> None:
     refused(errno.ENOSPC, lambda: world.write(node, b"more", 4))
     assert node.dirty
     assert world.read(node) == b"data"
+    world.tree.setattr(ME, node.id, Changes(size=8), wait=False)
+    assert world.read(node) == b"data\0\0\0\0"
+
+
+def test_a_truncation_that_fails_half_way_has_not_happened(world: World) -> None:
+    node = cold(world)
+    before = (node.mode, node.mtime, node.ctime, node.change)
+
+    def truncate(node: Node, size: int) -> None:
+        node.here = 2
+        raise OSError(errno.EIO, "broken")
+
+    world.contents.truncate = truncate  # type: ignore[method-assign]
+    refused(errno.EIO, lambda: world.tree.setattr(YOU, node.id, Changes(size=0), wait=False))
+    assert (node.here, node.dirty, node.size) == (0, False, 12)
+    assert (node.mode, node.mtime, node.ctime, node.change) == before
+
+
+def test_a_release_writes_down_what_was_written(world: World) -> None:
+    node = world.make(b"f", b"data")
+    row = world.tree.rows.load(node.id)
+    assert row is not None
+    assert (row[7], row[10], row[13]) == (node.mtime, 4, node.change)
 
 
 def test_fsync_waits_for_content_and_rows_without_the_lock(world: World) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from tests.mount.world import ME, TYPES, World
 from tests.profiles import at_most
-from vaultsync.mount.ports import ROOT, Changes, Node
+from vaultsync.mount.ports import ROOT, Changes, Node, NodeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,10 @@ class Twins(RuleBasedStateMachine):
         # Directories count their directories, except on some file systems.
         self.links = os.stat(self.real).st_nlink == 2
 
+        for place in ([b"a"], [b"b"], [b"a", b"b"], [b"b", b"c"]):
+            os.mkdir(self._path(place), 0o755)
+            self._held(self.tree.mkdir(ME, *self._place(place), 0o755))
+
     def teardown(self) -> None:
         os.umask(self.umask)
         self.world.close()
@@ -109,7 +113,10 @@ class Twins(RuleBasedStateMachine):
         return number
 
     def _place(self, place: list[bytes]) -> tuple[int, bytes]:
-        return self._walk(place[:-1]), place[-1]
+        parent = self._walk(place[:-1])
+        if self.tree.getattr(parent).kind is not NodeKind.DIR:  # as the kernel finds on its way
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return parent, place[-1]
 
     def _held(self, node: Node) -> None:
         self.counts[node.id] = self.counts.get(node.id, 0) + 1

@@ -144,7 +144,7 @@ class Change:
                 memory.unsettled.pop(number, None)
                 memory.faded.pop(number, None)
             for node in self._gone:
-                memory.unknow(node)
+                memory.dismiss(node)
             for do in self._then:
                 do()
         if self._told:
@@ -162,7 +162,7 @@ class Change:
                 setattr(node, name, value)
             node.here, node.used = cached
         for node in self._made:
-            self._memory.unknow(node)
+            self._memory.dismiss(node)
         if self._touched:
             self._memory.doubt()
 

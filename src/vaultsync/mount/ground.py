@@ -54,9 +54,9 @@ class Ground(Memory):
         self._written: set[int] = set()
         self._told: dict[int, float] = {}
 
-    def unknow(self, node: Node) -> None:
+    def dismiss(self, node: Node) -> None:
         """Forget a node that is gone."""
-        super().unknow(node)
+        super().dismiss(node)
         self._references.pop(node.id, None)
         self._told.pop(node.id, None)
         self._forgotten.discard(node.id)

@@ -107,7 +107,7 @@ class Memory:
         if len(recent) > self._keep:
             recent.popitem(last=False)
 
-    def unknow(self, node: Node) -> None:
+    def dismiss(self, node: Node) -> None:
         """Forget a node that is gone."""
         for known in (self._recent, self._alive, self.unsettled, self.faded, self._up):
             known.pop(node.id, None)
