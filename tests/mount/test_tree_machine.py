@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from tests.mount.world import ME, TYPES, World
 from tests.profiles import at_most
@@ -28,7 +28,11 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices ne
 NAMES = st.sampled_from([b"a", b"b", b"c", b"d", "é".encode(), b"\xff"])
 ANY_NAMES = st.one_of(NAMES, st.sampled_from([b"n" * 255, b"n" * 256]))
 WHERE = st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=2)
-PLACES = st.builds(lambda folders, name: [*folders, name], WHERE, NAMES)
+# Few places, so that most operations meet something.
+PLACES = st.one_of(
+    st.sampled_from([[b"a"], [b"d"], [b"e"], [b"a", b"b"], [b"a", b"d"], [b"b", b"c"]]),
+    st.builds(lambda folders, name: [*folders, name], WHERE, NAMES),
+)
 ANY_PLACES = st.builds(lambda folders, name: [*folders, name], WHERE, ANY_NAMES)
 MODES = st.sampled_from([0o644, 0o755, 0o600, 0o4755, 0o2755, 0o2745, 0o6777, 0o1777])
 OWNERS = st.sampled_from([None, 0, 1, 1000])
@@ -128,6 +132,13 @@ class Twins(RuleBasedStateMachine):
             assert mine == other, (mine, other)
         return mine
 
+    @initialize(target=opened)
+    def start(self) -> tuple[int, int, int] | None:
+        """There is a file with two names, and it is open."""
+        file = self._created([b"d"], 0, 0o6755)
+        self._linked([b"d"], [b"e"])
+        return file
+
     # Names
 
     @rule(place=ANY_PLACES, mode=MODES)
@@ -155,6 +166,9 @@ class Twins(RuleBasedStateMachine):
 
     @rule(old=PLACES, new=PLACES)
     def link(self, old: list[bytes], new: list[bytes]) -> None:
+        self._linked(old, new)
+
+    def _linked(self, old: list[bytes], new: list[bytes]) -> None:
         def ours() -> None:
             self._held(self.tree.link(ME, self._walk(old), *self._place(new)))
 
@@ -195,6 +209,9 @@ class Twins(RuleBasedStateMachine):
         mode=MODES,
     )
     def create(self, place: list[bytes], extra: int, mode: int) -> tuple[int, int, int] | None:
+        return self._created(place, extra, mode)
+
+    def _created(self, place: list[bytes], extra: int, mode: int) -> tuple[int, int, int] | None:
         flags = os.O_RDWR | os.O_CREAT | extra
         with suppress(OSError):
             if not stat.S_ISREG(os.lstat(self._path(place)).st_mode):
