@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vaultsync.mount.change import Change
 from vaultsync.mount.files import SIZE_MAX, Files
-from vaultsync.mount.ground import NAME_MAX, fail
+from vaultsync.mount.memory import NAME_MAX, fail
 from vaultsync.mount.ports import NOW, Caller, Changes, Node, NodeKind, Space
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from vaultsync.mount.ground import Ground
+    from vaultsync.mount.memory import Memory
 
 _row = attrgetter(*CHANGING)
 _cached = attrgetter("here", "used")
@@ -38,10 +38,10 @@ class Change:
     Raises OSError when the database cannot be written: ENOSPC when its disk is full, else EIO.
     """
 
-    __slots__ = ("_gone", "_ground", "_made", "_then", "_told", "_touched", "_transaction", "now")
+    __slots__ = ("_gone", "_made", "_memory", "_then", "_told", "_touched", "_transaction", "now")
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         # Each with its columns before, and whether it is to be written even if they are the same.
         self._touched: dict[int, tuple[Node, Any, Any, bool]] = {}
         self._made: list[Node] = []
@@ -54,8 +54,8 @@ class Change:
     def touch(self, node: Node, *, whole: bool = False) -> Node:
         """Say that a node is going to be changed; returns it. `whole`: write it in any case."""
         if node.id not in self._touched:
-            ground = self._ground
-            whole = whole or node.id in ground.unsettled or node.id in ground.faded
+            memory = self._memory
+            whole = whole or node.id in memory.unsettled or node.id in memory.faded
             self._touched[node.id] = (node, _row(node), _cached(node), whole)
         return node
 
@@ -79,18 +79,18 @@ class Change:
         links = 2 if kind is NodeKind.DIR else 1
         file = kind is NodeKind.FILE
         first = (kind, mode, uid, gid, links, now, now, now, now, size, rdev, target, 1, file)
-        number = self._ground.rows.insert((*first, *_WHOLE))
+        number = self._memory.rows.insert((*first, *_WHOLE))
         node = Node(number, *first)
-        self._ground.know(node)
+        self._memory.know(node)
         self._made.append(node)
         self._touched[number] = (node, _row(node), _cached(node), False)
         return node
 
     def reap(self, node: Node) -> None:
         """Remove a node that nobody names or holds, and its content."""
-        self._ground.rows.delete(node.id)
+        self._memory.rows.delete(node.id)
         if node.kind is NodeKind.FILE:
-            self._ground.contents.drop(node)
+            self._memory.contents.drop(node)
         self._gone.append(node)
 
     def then(self, do: Callable[[], object]) -> None:
@@ -104,7 +104,7 @@ class Change:
 
     def __enter__(self) -> Self:
         """Take the lock and begin."""
-        transaction = self._ground.store.transaction()
+        transaction = self._memory.store.transaction()
         try:
             transaction.__enter__()
         except Blocked as error:
@@ -121,8 +121,8 @@ class Change:
     ) -> None:
         """Commit, or undo all."""
         assert self._transaction is not None  # noqa: S101 - entered
-        ground = self._ground
-        with ground.store.lock:  # until memory agrees with the rows again
+        memory = self._memory
+        with memory.store.lock:  # until memory agrees with the rows again
             try:
                 if error is None:
                     try:
@@ -141,20 +141,20 @@ class Change:
                 self._undo()
                 return
             for number in self._touched:
-                ground.unsettled.pop(number, None)
-                ground.faded.pop(number, None)
+                memory.unsettled.pop(number, None)
+                memory.faded.pop(number, None)
             for node in self._gone:
-                ground.unknow(node)
+                memory.dismiss(node)
             for do in self._then:
                 do()
         if self._told:
-            ground.announce(self._told)
+            memory.announce(self._told)
 
     def _write(self) -> None:
         for node, before, _, whole in self._touched.values():
             row = _row(node)
             if whole or row != before:
-                self._ground.rows.update(node.id, row)
+                self._memory.rows.update(node.id, row)
 
     def _undo(self) -> None:
         for node, before, cached, _ in self._touched.values():
@@ -162,9 +162,9 @@ class Change:
                 setattr(node, name, value)
             node.here, node.used = cached
         for node in self._made:
-            self._ground.unknow(node)
+            self._memory.dismiss(node)
         if self._touched:
-            self._ground.doubt()
+            self._memory.doubt()
 
 
 def failure(error: Blocked) -> OSError:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.change import Change
-from vaultsync.mount.ground import fail
+from vaultsync.mount.memory import fail
 from vaultsync.mount.naming import Naming
 from vaultsync.mount.ports import Caller, Node, NodeKind, WouldBlock
 
@@ -67,7 +67,7 @@ class Files(Naming):
     ) -> tuple[Node, int]:
         with Change(self) as change:
             handle = self.next_handle()
-            node = self.make(change, caller, parent, name, NodeKind.FILE, mode)
+            node = self.make(change, caller, parent, name, NodeKind.FILE, mode, opening=writes)
             change.then(partial(self.keep_open, handle, node, writes=writes))
             change.then(partial(self.refer, node))
         return node, handle

@@ -7,7 +7,8 @@ import stat
 from functools import partial
 
 from vaultsync.mount.change import Change
-from vaultsync.mount.ground import Ground, fail
+from vaultsync.mount.ground import Ground
+from vaultsync.mount.memory import fail
 from vaultsync.mount.ports import Caller, Node, NodeKind
 
 LINK_MAX = 65_000
@@ -76,6 +77,7 @@ class Naming(Ground):
         *,
         rdev: int = 0,
         target: bytes | None = None,
+        opening: bool = False,
     ) -> Node:
         """Make a node with a name that must be free, for whom it is asked; remembers it."""
         folder = self.room(parent)
@@ -93,7 +95,7 @@ class Naming(Ground):
         self.bare(node)
         self.attach(change, folder, name, node)
         self.remember(caller, node.id)
-        self.tell_name(change, parent, name, node)
+        self.tell_name(change, parent, name, node, opening=opening)
         return node
 
     def room(self, number: int) -> Node:
