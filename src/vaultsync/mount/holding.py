@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vaultsync.core.model import Entry
     from vaultsync.mount.ports import Contents, Node
-    from vaultsync.mount.tree import Tree
+    from vaultsync.mount.tree.tree import Tree
 
 CHUNK = 1 << 20
 """Bytes read at a time."""

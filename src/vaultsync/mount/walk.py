@@ -11,7 +11,7 @@ from vaultsync.mount.ports import NodeKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vaultsync.mount.grafting import Grafting
+    from vaultsync.mount.tree.grafting import Grafting
     from vaultsync.mount.ports import Node
 
 _SPECIAL = "it is a device, a pipe or a socket, which have no content to sync"
