@@ -9,8 +9,8 @@ import pytest
 
 from tests.mount.world import ME, World
 from vaultsync.core.errors import Stale
-from vaultsync.mount.grafting import Values
 from vaultsync.mount.ports import ROOT, Changes, NodeKind
+from vaultsync.mount.tree.grafting import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

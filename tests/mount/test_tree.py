@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mount.world import ME, World
-from vaultsync.mount.naming import EXCHANGE, NOREPLACE
 from vaultsync.mount.ports import NOW, ROOT, Caller, Changes, NodeKind, WouldBlock
+from vaultsync.mount.tree.naming import EXCHANGE, NOREPLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.mount.contents import FolderContents
-from vaultsync.mount.grafting import Values
 from vaultsync.mount.ports import ROOT, Caller, Node, NodeKind
-from vaultsync.mount.tree import Tree
+from vaultsync.mount.tree.grafting import Values
+from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vaultsync.mount.attributes import Marks
+    from vaultsync.mount.tree.attributes import Marks
 
 ME = Caller(0, 0)
 TYPES = {

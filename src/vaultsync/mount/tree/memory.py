@@ -12,8 +12,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from vaultsync.mount.change import Change
 from vaultsync.mount.ports import ROOT, Caller, Contents, Dirty, Node, NodeKind
+from vaultsync.mount.tree.change import Change
 from vaultsync.state.nodes import NodeRows
 
 if TYPE_CHECKING:

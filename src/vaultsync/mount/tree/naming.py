@@ -6,10 +6,10 @@ import errno
 import stat
 from functools import partial
 
-from vaultsync.mount.change import Change
-from vaultsync.mount.ground import Ground
-from vaultsync.mount.memory import fail
 from vaultsync.mount.ports import Caller, Node, NodeKind
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.ground import Ground
+from vaultsync.mount.tree.memory import fail
 
 LINK_MAX = 65_000
 """Names of one node, as ext4 has it."""

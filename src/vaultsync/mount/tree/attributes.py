@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Protocol
 
-from vaultsync.mount.change import Change
-from vaultsync.mount.files import SIZE_MAX, Files
-from vaultsync.mount.memory import NAME_MAX, fail
 from vaultsync.mount.ports import NOW, Caller, Changes, Node, NodeKind, Space
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.files import SIZE_MAX, Files
+from vaultsync.mount.tree.memory import NAME_MAX, fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

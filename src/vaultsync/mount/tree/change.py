@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from vaultsync.mount.memory import Memory
+    from vaultsync.mount.tree.memory import Memory
 
 _row = attrgetter(*CHANGING)
 _cached = attrgetter("here", "used")

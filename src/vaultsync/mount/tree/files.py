@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.change import Change
-from vaultsync.mount.memory import fail
-from vaultsync.mount.naming import Naming
 from vaultsync.mount.ports import Caller, Node, NodeKind, WouldBlock
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.memory import fail
+from vaultsync.mount.tree.naming import Naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

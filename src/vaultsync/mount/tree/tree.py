@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.attributes import Attributes, Marks
-from vaultsync.mount.change import Change
-from vaultsync.mount.grafting import Grafting
-from vaultsync.mount.listing import Listing
 from vaultsync.mount.ports import ROOT, Contents, Dirty, Node, NodeKind
+from vaultsync.mount.tree.attributes import Attributes, Marks
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.grafting import Grafting
+from vaultsync.mount.tree.listing import Listing
 
 if TYPE_CHECKING:
     from vaultsync.state.drive import DriveStore

@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.change import Change
-from vaultsync.mount.memory import Memory
 from vaultsync.mount.ports import Contents, Dirty, Node, NodeKind
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.memory import Memory
 
 if TYPE_CHECKING:
     from vaultsync.state.drive import DriveStore

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Stale
-from vaultsync.mount.change import Change
-from vaultsync.mount.naming import NOREPLACE, Naming
 from vaultsync.mount.ports import ROOT, Node, NodeKind
+from vaultsync.mount.tree.change import Change
+from vaultsync.mount.tree.naming import NOREPLACE, Naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.ground import Ground
 from vaultsync.mount.ports import ROOT, Node
+from vaultsync.mount.tree.ground import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

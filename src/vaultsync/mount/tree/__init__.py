@@ -1,0 +1,1 @@
+"""Names, metadata and the operations of a file system, over the database."""
