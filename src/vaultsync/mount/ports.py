@@ -390,6 +390,28 @@ class Contents(Protocol):
         """The end of one `opened`."""
         ...
 
+    def measure(self, node: Node) -> tuple[int, int] | None:
+        """Size and mtime in nanoseconds of the cache file; None when there is none.
+
+        The mtime is that of the last write; of content that was not written to since it was
+        fetched or became clean, it is meaningless and before 2004.
+        """
+        ...
+
+    def replaced(self, node: Node) -> None:
+        """A clean node's size and origin name another version now; what is here is of no use.
+
+        Called in the transaction that changes them.
+        """
+        ...
+
+    def clean(self, node: Node) -> None:
+        """The content is what the origin names, and may be evicted from now on.
+
+        Called in the transaction that sets the origin and `dirty` to 0.
+        """
+        ...
+
     def drop(self, node: Node) -> None:
         """The node is gone: its bytes go, once the transaction under way has been committed."""
         ...
