@@ -258,6 +258,9 @@ class Cache:
                 self._rows.nothing(node.id)
             else:
                 self._rows.wholly(node.id)
+        if not node.size:
+            # Now, for it may be written to in a moment. It can be fetched again after a rollback.
+            self._files.remove(node.id)
         node.here = 0 if node.size else 2
         state.touched = False
         self._pool.submit(partial(self._shelf.reap, node.id), urgent=False)
