@@ -13,6 +13,8 @@ import pytest
 
 from tests.mount.vault import KIB, MIB, noise
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale
+from vaultsync.mount import reading
+from vaultsync.mount.files import read_fully
 
 if TYPE_CHECKING:
     from tests.mount.vault import World
@@ -84,13 +86,28 @@ def test_who_reads_on_gets_more_in_advance_each_time(world: World) -> None:
     node = world.add(data, digest=None)
     lengths = []
     for at in range(0, len(data), 128 * KIB):
+        told = at in (0, 4 * MIB, 32 * MIB)
+        if told:
+            world.idle()
         assert world.cache.read(node, at, 128 * KIB) == data[at : at + 128 * KIB]
-        if at in (0, 4 * MIB, 32 * MIB):
+        if told:
             world.idle()
             lengths.append(sum(one[2] for one in world.vault.asked) - at)
     assert lengths == [MIB, 8 * MIB, 32 * MIB]
     assert sum(one[2] for one in world.vault.asked) == len(data)
-    assert world.vault.most > 4
+
+
+def test_several_ranges_are_on_their_way_at_once(world: World) -> None:
+    node = world.add(noise(64 * MIB), digest=None)
+    for at in range(0, 4 * MIB, MIB):
+        world.cache.read(node, at, MIB)
+        world.idle()
+    while world.vault.entered.acquire(blocking=False):
+        pass
+    world.vault.gate.clear()
+    world.cache.read(node, 4 * MIB, 2 * MIB)
+    for _ in range(4):
+        assert world.vault.entered.acquire(timeout=20)
 
 
 def test_who_jumps_about_gets_little_more_than_he_wants(world: World) -> None:
@@ -155,6 +172,7 @@ def test_an_answer_that_is_too_long_is_an_error(world: World) -> None:
     world.vault.versions["p1", "e1"] += noise(2000)
     with fails_with(errno.EIO):
         world.cache.read(node, 0, MIB)
+    assert len(world.vault.asked) == 1
 
 
 def test_a_wrong_digest_drops_the_content(world: World) -> None:
@@ -183,6 +201,43 @@ def test_bytes_of_what_was_replaced_are_thrown_away(world: World) -> None:
         assert reader.result() == new
     world.cache.hydrate(node)
     assert world.cache.read(node, 0, MIB) == new
+
+
+def test_bytes_that_were_all_there_when_it_was_replaced_are_thrown_away(world: World) -> None:
+    old, new = noise(MIB, 1), noise(MIB, 2)
+    node = world.add(old, digest=None)
+    end = threading.Event()
+    world.vault.tails.append(end)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(world.cache.read, node, 0, MIB)
+        world.vault.entered.acquire()
+        world.vault.entered.acquire()
+        world.replace(node, new, digest=None)
+        end.set()
+        assert reader.result() == new
+    assert world.cache.read(node, 0, MIB) == new
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_changes_while_it_is_read_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    node = world.add(noise(2 * MIB))
+    world.cache.read(node, 0, MIB, ahead=False)
+    if whole:
+        world.cache.hydrate(node)
+    turns = [1, 2]
+
+    def meddled(descriptor: int, offset: int, size: int) -> bytes:
+        if turns:
+            turns.pop()
+            world.truncate(node, 0)
+            world.write(node, 0, b"new")
+        return read_fully(descriptor, offset, size)
+
+    monkeypatch.setattr(reading, "read_fully", meddled)
+    assert world.cache.read(node, 0, MIB) == b"new"
+    assert not turns
 
 
 def test_bytes_of_what_was_emptied_are_thrown_away(world: World) -> None:

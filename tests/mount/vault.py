@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from vaultsync.mount.ports import Source
+
 KIB = 1 << 10
 MIB = 1 << 20
 _COLUMNS = "size, here, dirty, sha256, pinned, used, o_path, o_etag, o_version, nlink"
@@ -36,7 +38,7 @@ class Vault:
         faults: Raised by the next requests, one each; None lets one pass.
         gate: Requests wait until it is open.
         entered: Released once by each request that has come in.
-        latency: Seconds that each request takes at least.
+        tails: The next answers end, after their last byte, once these are set; `entered` tells.
         cut: Bytes that the next answers leave out, one each.
     """
 
@@ -46,12 +48,10 @@ class Vault:
         self.faults: list[Exception | None] = []
         self.always: Exception | None = None
         self.cut: list[int] = []
+        self.tails: list[threading.Event] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Semaphore(0)
-        self.latency = 0.0
-        self.running = 0
-        self.most = 0
         self.lock = threading.Lock()
 
     def fetch(
@@ -61,25 +61,21 @@ class Vault:
             self.asked.append((path, offset, length))
             fault = self.faults.pop(0) if self.faults else None
             short = self.cut.pop(0) if self.cut else 0
-            self.running += 1
-            self.most = max(self.most, self.running)
+        self.entered.release()
+        self.gate.wait()
+        if fault or self.always:
+            raise fault or self.always or AssertionError
         try:
+            data = self.versions[path, etag]
+        except KeyError:
+            raise Stale("gone") from None
+        end = offset + length - short
+        for at in range(offset, end, 256 * KIB):
+            yield data[at : min(at + 256 * KIB, end)]
+        tail = self.tails.pop(0) if self.tails else None
+        if tail:
             self.entered.release()
-            self.gate.wait()
-            if self.latency:
-                time.sleep(self.latency)
-            if fault or self.always:
-                raise fault or self.always or AssertionError
-            try:
-                data = self.versions[path, etag]
-            except KeyError:
-                raise Stale("gone") from None
-            end = offset + length - short
-            for at in range(offset, end, 256 * KIB):
-                yield data[at : min(at + 256 * KIB, end)]
-        finally:
-            with self.lock:
-                self.running -= 1
+            tail.wait()
 
 
 class World:
@@ -97,6 +93,7 @@ class World:
         self.threads = 16
         self.patience = 0.5
         self.vault = Vault()
+        self.source: Source = self.vault
         self.nodes: dict[int, Node] = {}
         self.file = home / "state.db"
         if not self.file.exists():
@@ -109,7 +106,7 @@ class World:
         self.cache = Cache(
             self.store,
             self.folder,
-            self.vault,
+            self.source,
             self.limit,
             kept=self.kept,
             threads=self.threads,
