@@ -203,7 +203,11 @@ def test_bytes_of_what_was_replaced_are_thrown_away(world: World) -> None:
     assert world.cache.read(node, 0, MIB) == new
 
 
-def test_bytes_that_were_all_there_when_it_was_replaced_are_thrown_away(world: World) -> None:
+def test_bytes_that_were_all_there_when_it_was_replaced_are_thrown_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The old file stays for a while.
+    monkeypatch.setattr(world.cache._shelf, "reap", lambda _: None)
     old, new = noise(MIB, 1), noise(MIB, 2)
     node = world.add(old, digest=None)
     end = threading.Event()

@@ -22,6 +22,8 @@ _LEEWAY = 64
 _GLANCE = 16 << 20
 """Bytes that may be written before the disk is asked for its space again."""
 _GLANCE_SECONDS = 1.0
+_BARREN_SECONDS = 1.0
+"""For how long nobody looks again for something to evict after there was too little."""
 
 
 class Room:
@@ -60,6 +62,7 @@ class Room:
         self.kept = kept
         self._granted = 0
         self._asked = 0.0
+        self._barren = 0.0
         self._uses: dict[int, int] = {}
         self.promised = 0
         self.limit = limit
@@ -87,10 +90,10 @@ class Room:
         """
         size = sum(map(_rounded, sizes))
         over = self._files.used + self.promised + size - self.limit
-        if over > 0 and self.evict(over + self.limit // _LEEWAY) < over and not above:
+        if over > 0 and not self._freed(over) and not above:
             return False
         lack = self.promised + size - self._free()
-        if lack > 0 and self.evict(lack + self.limit // _LEEWAY) < lack:
+        if lack > 0 and not self._freed(lack):
             return False
         self.promised += size
         return True
@@ -139,6 +142,16 @@ class Room:
             for node in gone:
                 self._evicted(node)
         return before - self._files.used
+
+    def _freed(self, size: int) -> bool:
+        """Whether so many bytes could be freed; not tried again at once when they could not."""
+        now = time.monotonic()
+        if now < self._barren:
+            return False
+        if self.evict(size + self.limit // _LEEWAY) >= size:
+            return True
+        self._barren = now + _BARREN_SECONDS
+        return False
 
     def _chosen(self, candidates: list[tuple[int, int]], size: int) -> list[int]:
         chosen: list[int] = []

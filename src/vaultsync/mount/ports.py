@@ -359,7 +359,11 @@ class Contents(Protocol):
         ...
 
     def write(self, node: Node, offset: int, data: memoryview) -> int:
-        """Write into content that is all here (or new). The caller keeps size and `change`."""
+        """Write into content that is all here (or new). The caller keeps size and `change`.
+
+        Before clean content is changed, by this or the next two, `opened`, `usable` or `hydrate`
+        has been called since the start: they see whether the file is still what the rows say.
+        """
         ...
 
     def truncate(self, node: Node, size: int) -> None:
