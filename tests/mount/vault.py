@@ -177,10 +177,8 @@ class World:
 
     def write(self, node: Node, offset: int, data: bytes) -> None:
         """As the tree does it."""
-        if node.here < 2:
-            self.cache.hydrate(node)
+        self._whole(node)
         with self.store.transaction():
-            self.cache.usable(node, 0, node.size)
             node.dirty, node.sha256 = True, None
             size = max(node.size, offset + len(data)) if data else node.size
             self.cache.write(node, offset, memoryview(data))
@@ -188,14 +186,20 @@ class World:
             self.save(node)
 
     def truncate(self, node: Node, size: int) -> None:
-        if node.here < 2 and size:
-            self.cache.hydrate(node)
+        if size:
+            self._whole(node)
         with self.store.transaction():
-            self.cache.usable(node, 0, node.size)
             node.dirty, node.sha256 = True, None
             self.cache.truncate(node, size)
             node.size = size
             self.save(node)
+
+    def _whole(self, node: Node) -> None:
+        with self.store.lock:
+            self.cache.usable(node, 0, node.size)
+            here = node.here
+        if here < 2:
+            self.cache.hydrate(node)
 
     def upload(self, node: Node) -> None:
         """As the engine does it: the content goes to the vault and is clean."""

@@ -361,8 +361,9 @@ class Contents(Protocol):
     def write(self, node: Node, offset: int, data: memoryview) -> int:
         """Write into content that is all here (or new). The caller keeps size and `change`.
 
-        Before clean content is changed, by this or the next two, `opened`, `usable` or `hydrate`
-        has been called since the start: they see whether the file is still what the rows say.
+        Before `node.here` is believed for this and the next two, `opened`, `usable` or `hydrate`
+        has been called since the start: they see whether the file of clean content is still what
+        the rows say, and it may be that `here` is less then.
         """
         ...
 
