@@ -18,6 +18,7 @@ from vaultsync.mount.files import read_fully
 
 if TYPE_CHECKING:
     from tests.mount.vault import World
+    from vaultsync.mount.files import Handle
 
 PUNCH = 2 | 1
 
@@ -241,6 +242,29 @@ def test_what_changes_while_it_is_read_is_read_again(
 
     monkeypatch.setattr(reading, "read_fully", meddled)
     assert world.cache.read(node, 0, MIB) == b"new"
+    assert not turns
+
+
+def test_a_file_that_is_not_all_here_yet_is_not_taken_for_the_one_that_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = noise(MIB, 1), noise(MIB, 2)
+    node = world.add(old)
+    world.cache.hydrate(node)
+    world.cache.read(node, 0, 1)
+    turns, taken = [1], world.cache._files.taken
+
+    def meddled(node_id: int) -> Handle | None:
+        if turns:
+            turns.pop()
+            world.replace(node, new)
+            world.cache.read(node, 0, 10, ahead=False)
+            handle = world.cache._files.take(node_id)
+            world.cache._files.give(handle)
+        return taken(node_id)
+
+    monkeypatch.setattr(world.cache._files, "taken", meddled)
+    assert world.cache.read(node, 500 * KIB, 10) == new[500 * KIB :][:10]
     assert not turns
 
 

@@ -252,6 +252,8 @@ class Cache:
         if node.dirty:
             raise OSError(errno.EBUSY, "dirty content is never dropped")
         state = self._shelf.state(node)
+        # In this order: `Reader.quickly` says why.
+        node.here = 0
         state.renew()
         with self._store.transaction():
             if node.size:
@@ -261,7 +263,7 @@ class Cache:
         if not node.size:
             # Now, for it may be written to in a moment. It can be fetched again after a rollback.
             self._files.remove(node.id)
-        node.here = 0 if node.size else 2
+            node.here = 2
         state.touched = False
         self._pool.submit(partial(self._shelf.reap, node.id), urgent=False)
 

@@ -93,6 +93,11 @@ class Reader:
         state = self._shelf.states.get(node.id)
         if state is None or (state.touched and not node.dirty):
             return None
+        # In this order: what takes content away says so in `here` first, then in the epoch, and
+        # touches the file last. So in this epoch all was here from now on, or the epoch will differ.
+        epoch = state.epoch
+        if node.here != 2:
+            return None
         handle = self._files.taken(node.id)
         if handle is None:
             return None
@@ -100,7 +105,6 @@ class Reader:
             stop = min(offset + size, node.size)
             if stop <= offset:
                 return b""
-            epoch = state.epoch
             data = read_fully(handle.descriptor, offset, stop - offset)
         finally:
             self._files.give(handle)

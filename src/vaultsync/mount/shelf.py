@@ -146,15 +146,15 @@ class Shelf:
 
     def evicted(self, node: int) -> None:
         """Nothing is here any more, say the rows: the file goes."""
-        self._files.remove(node)
-        state = self.states.get(node)
-        if state is not None:
-            state.renew()
-            state.touched = False
-            state.node.here = 0
         known = self._peek(node)
         if known is not None:
             known.here = 0
+        state = self.states.get(node)
+        if state is not None:
+            state.node.here = 0
+            state.renew()
+            state.touched = False
+        self._files.remove(node)
 
     def reap(self, node: int) -> None:
         """Remove a file that is of no use. Takes the lock, after the transaction has ended."""
