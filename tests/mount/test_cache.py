@@ -19,12 +19,18 @@ from vaultsync.mount.files import read_fully
 if TYPE_CHECKING:
     from tests.mount.vault import World
     from vaultsync.mount.files import Handle
+    from vaultsync.mount.ports import Contents
 
 PUNCH = 2 | 1
 
 
 def fails_with(number: int) -> pytest.RaisesExc[OSError]:
     return pytest.RaisesExc(OSError, check=lambda error: error.errno == number)
+
+
+def test_it_is_what_the_drive_asks_for(world: World) -> None:
+    contents: Contents = world.cache
+    assert contents.space().blocks > 0
 
 
 def test_the_folder_is_for_its_owner_only(world: World) -> None:

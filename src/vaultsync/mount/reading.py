@@ -94,7 +94,7 @@ class Reader:
         if state is None or (state.touched and not node.dirty):
             return None
         # In this order: what takes content away says so in `here` first, then in the epoch, and
-        # touches the file last. So in this epoch all was here from now on, or the epoch will differ.
+        # touches the file last. So all is here for as long as the epoch is this one.
         epoch = state.epoch
         if node.here != 2:
             return None
