@@ -13,12 +13,12 @@ import pytest
 
 from tests.mount.vault import KIB, MIB, noise
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale
-from vaultsync.mount import reading
-from vaultsync.mount.files import read_fully
+from vaultsync.mount.cache import reading
+from vaultsync.mount.cache.files import read_fully
 
 if TYPE_CHECKING:
     from tests.mount.vault import World
-    from vaultsync.mount.files import Handle
+    from vaultsync.mount.cache.files import Handle
     from vaultsync.mount.ports import Contents
 
 PUNCH = 2 | 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from vaultsync.mount.pool import Pool
+from vaultsync.mount.cache.pool import Pool
 
 
 def test_what_is_fetched_ahead_leaves_threads_for_those_who_wait() -> None:

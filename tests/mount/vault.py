@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Stale
-from vaultsync.mount.cache import Cache
+from vaultsync.mount.cache.cache import Cache
 from vaultsync.mount.ports import Node, NodeKind
 from vaultsync.state.drive import DriveStore
 from vaultsync.state.store import Store

@@ -11,15 +11,15 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.content import Flight
-from vaultsync.mount.files import stamp
+from vaultsync.mount.cache.content import Flight
+from vaultsync.mount.cache.files import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vaultsync.mount.content import Content
-    from vaultsync.mount.files import Files, Handle
-    from vaultsync.mount.pool import Pool
+    from vaultsync.mount.cache.content import Content
+    from vaultsync.mount.cache.files import Files, Handle
+    from vaultsync.mount.cache.pool import Pool
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore
 

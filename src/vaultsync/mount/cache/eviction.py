@@ -12,7 +12,7 @@ from vaultsync.local.room import kept_free
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vaultsync.mount.files import Files
+    from vaultsync.mount.cache.files import Files
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vaultsync.mount.content import Stream
+from vaultsync.mount.cache.content import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vaultsync.mount.content import Content
+    from vaultsync.mount.cache.content import Content
 
 GRAIN = 128 << 10
 """Bytes; what is fetched for a reader who jumps about starts and stops at multiples of it."""

@@ -23,20 +23,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Retry, VaultsyncError
-from vaultsync.mount.content import Flight
-from vaultsync.mount.files import write_fully
-from vaultsync.mount.readahead import BLOCK, GRAIN, LARGEST, cut, plan
-from vaultsync.mount.spans import Spans
+from vaultsync.mount.cache.content import Flight
+from vaultsync.mount.cache.files import write_fully
+from vaultsync.mount.cache.readahead import BLOCK, GRAIN, LARGEST, cut, plan
+from vaultsync.mount.cache.spans import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vaultsync.mount.content import Content
-    from vaultsync.mount.eviction import Room
-    from vaultsync.mount.files import Files, Handle
-    from vaultsync.mount.pool import Pool
+    from vaultsync.mount.cache.content import Content
+    from vaultsync.mount.cache.eviction import Room
+    from vaultsync.mount.cache.files import Files, Handle
+    from vaultsync.mount.cache.pool import Pool
+    from vaultsync.mount.cache.sealing import Sealing
     from vaultsync.mount.ports import Source
-    from vaultsync.mount.sealing import Sealing
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore
 

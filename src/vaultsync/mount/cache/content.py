@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vaultsync.mount.cache.spans import Spans
     from vaultsync.mount.ports import Node
-    from vaultsync.mount.spans import Spans
 
 KEPT = 4
 """Ranges that could not be stored are remembered for the next reader: so many of a file."""

@@ -8,13 +8,13 @@ import os
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import VaultsyncError
-from vaultsync.mount.content import Content
-from vaultsync.mount.files import stamp
+from vaultsync.mount.cache.content import Content
+from vaultsync.mount.cache.files import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vaultsync.mount.files import Files, Handle
+    from vaultsync.mount.cache.files import Files, Handle
     from vaultsync.mount.ports import Node
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore

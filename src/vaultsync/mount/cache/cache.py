@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from vaultsync.core.errors import VaultsyncError
-from vaultsync.mount.eviction import Room
-from vaultsync.mount.files import Files, fallocate, write_fully
-from vaultsync.mount.hydration import Hydration
-from vaultsync.mount.opening import clear
-from vaultsync.mount.pool import Pool
+from vaultsync.mount.cache.eviction import Room
+from vaultsync.mount.cache.files import Files, fallocate, write_fully
+from vaultsync.mount.cache.hydration import Hydration
+from vaultsync.mount.cache.opening import clear
+from vaultsync.mount.cache.pool import Pool
+from vaultsync.mount.cache.reading import Reader
+from vaultsync.mount.cache.sealing import Sealing
+from vaultsync.mount.cache.shelf import Shelf
 from vaultsync.mount.ports import Space
-from vaultsync.mount.reading import Reader
-from vaultsync.mount.sealing import Sealing
-from vaultsync.mount.shelf import Shelf
 from vaultsync.state.extents import ExtentStore
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.files import read_fully
+from vaultsync.mount.cache.files import read_fully
 
 if TYPE_CHECKING:
-    from vaultsync.mount.content import Content, Flight
-    from vaultsync.mount.files import Files, Handle
-    from vaultsync.mount.hydration import Hydration
+    from vaultsync.mount.cache.content import Content, Flight
+    from vaultsync.mount.cache.files import Files, Handle
+    from vaultsync.mount.cache.hydration import Hydration
+    from vaultsync.mount.cache.sealing import Sealing
+    from vaultsync.mount.cache.shelf import Shelf
     from vaultsync.mount.ports import Node
-    from vaultsync.mount.sealing import Sealing
-    from vaultsync.mount.shelf import Shelf
     from vaultsync.state.drive import DriveStore
 
 _TRIES = 16

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vaultsync.mount.files import Files
+    from vaultsync.mount.cache.files import Files
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore
 
