@@ -373,7 +373,12 @@ class Contents(Protocol):
         ...
 
     def write(self, node: Node, offset: int, data: memoryview) -> int:
-        """Write into content that is all here (or new). The caller keeps size and `change`."""
+        """Write into content that is all here (or new). The caller keeps size and `change`.
+
+        Before `node.here` is believed for this and the next two, `opened`, `usable` or `hydrate`
+        has been called since the start: they see whether the file of clean content is still what
+        the rows say, and it may be that `here` is less then.
+        """
         ...
 
     def truncate(self, node: Node, size: int) -> None:
@@ -402,6 +407,28 @@ class Contents(Protocol):
 
     def closed(self, node: Node) -> None:
         """The end of one `opened`."""
+        ...
+
+    def measure(self, node: Node) -> tuple[int, int] | None:
+        """Size and mtime in nanoseconds of the cache file; None when there is none.
+
+        The mtime is that of the last write; of content that was not written to since it was
+        fetched or became clean, it is meaningless and before 2004.
+        """
+        ...
+
+    def replaced(self, node: Node) -> None:
+        """A clean node's size and origin name another version now; what is here is of no use.
+
+        Called in the transaction that changes them.
+        """
+        ...
+
+    def clean(self, node: Node) -> None:
+        """The content is what the origin names, and may be evicted from now on.
+
+        Called in the transaction that sets the origin and `dirty` to 0.
+        """
         ...
 
     def drop(self, node: Node) -> None:

@@ -1,0 +1,78 @@
+"""What the cache does at its start: files and rows are made to agree again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vaultsync.mount.cache.files import Files
+    from vaultsync.state.drive import DriveStore
+    from vaultsync.state.extents import ExtentStore
+
+_log = logging.getLogger(__name__)
+
+
+def clear(store: DriveStore, rows: ExtentStore, files: Files, boot_id: Path) -> list[int]:
+    """Remove files that no row speaks of, and rows' claims that no file bears out.
+
+    Of files, only their being there is looked at; what is in them is checked when they are opened.
+
+    Args:
+        store: The drive's rows.
+        rows: Those that say what is here.
+        files: The cache folder; its use of the disk is counted.
+        boot_id: The kernel's file that tells one boot of the machine from another.
+
+    Returns:
+        The nodes whose dirty content is lost.
+    """
+    losses: list[int] = []
+    with store.transaction():
+        held = {one.id: one for one in rows.all_held()}
+        # Extents are claims for one boot only: `hydration` says why.
+        boot = _boot(boot_id)
+        same = bool(boot) and rows.boot() == boot
+        there = _files(files, {id_ for id_, one in held.items() if same or one.here == 2})
+        for one in held.values():
+            if one.id in there or (one.here == 2 and one.size == 0):
+                continue
+            if one.dirty or one.o_etag is None:
+                _log.error("The content of node %d is lost: its file is not there.", one.id)
+                losses.append(one.id)
+            else:
+                rows.nothing(one.id)
+        rows.set_boot(boot)
+    return losses
+
+
+def _files(files: Files, wanted: set[int]) -> set[int]:
+    """The wanted ones that are there; all others are removed."""
+    there: set[int] = set()
+    for node, path, status in files.all():
+        if node in wanted and stat.S_ISREG(status.st_mode):
+            there.add(node)
+            files.used += status.st_blocks * 512
+            continue
+        try:
+            if stat.S_ISDIR(status.st_mode):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)  # noqa: PTH108 - text, as it came
+        except OSError as error:
+            _log.warning("'%s' in the cache could not be removed: %s", path, error.strerror)
+            files.used += status.st_blocks * 512
+    return there
+
+
+def _boot(file: Path) -> str:
+    """Which boot this is; empty when that cannot be told, and never the same as another then."""
+    try:
+        return file.read_text("ascii").strip()
+    except OSError:
+        return ""
