@@ -38,7 +38,12 @@ class Mounted:
     """
 
     def __init__(
-        self, point: Path, work: Path, *, durable: bool = False, options: holder.Options | None = None
+        self,
+        point: Path,
+        work: Path,
+        *,
+        durable: bool = False,
+        options: holder.Options | None = None,
     ) -> None:
         self.point = point
         self._work = work
@@ -55,7 +60,7 @@ class Mounted:
         self._control = ours
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "tests.mount.server"], stdin=theirs, cwd=HERE
+                [sys.executable, "-m", "tests.mount.server"], stdin=theirs.fileno(), cwd=HERE
             )
         place = str(self._work) if self._durable else ""
         keeper = str(self._work / "agreed")

@@ -11,7 +11,6 @@ import logging
 import os
 import resource
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -107,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -34,6 +34,7 @@ _MOUNTING = 30.0
 _LOOKING = 5.0
 """Seconds for a mount to answer before it counts as one that somebody still holds."""
 _MOST_STACKED = 16
+_READ_AHEAD_KIB = 1024
 _LENGTH = struct.Struct("!I")
 _LONGEST = 65_536
 _PEER = struct.Struct("3i")
@@ -95,7 +96,17 @@ def mount(point: Path, options: Options | None = None) -> int:
             f"{_HELPER} mounted {point}, but did not hand over its connection.",
             f"Unmount it with `{_HELPER} -u {point}`; is another program of that name installed?",
         )
+    _read_farther(point)
     return fd
+
+
+def _read_farther(point: Path) -> None:
+    """Let the kernel read ahead as much as one request can carry, where this process may say so."""
+    found = _mounted(point)
+    if found is not None:
+        with contextlib.suppress(OSError):
+            file = Path("/sys/class/bdi", found.device, "read_ahead_kb")
+            file.write_text(f"{_READ_AHEAD_KIB}")
 
 
 def unmount(point: Path, *, lazy: bool = False) -> None:
@@ -124,7 +135,8 @@ def mounted(point: Path) -> str | None:
 
     Never touches what is mounted, so it does not wait for whoever serves it.
     """
-    return _mounted(_resolved(point))
+    found = _mounted(_resolved(point))
+    return None if found is None else found.type
 
 
 def stale(point: Path) -> bool:
@@ -294,8 +306,16 @@ def _resolved(point: Path) -> Path:
     return point
 
 
-def _mounted(point: Path) -> str | None:
-    """The same as `mounted` of a path that is resolved."""
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """A line of mountinfo: the file system's type and its device's number, as `0:42`."""
+
+    type: str
+    device: str
+
+
+def _mounted(point: Path) -> _Mount | None:
+    """What is mounted at a path that is resolved, uppermost."""
     wanted = os.fsencode(point)
     # mountinfo writes these as three octal digits.
     for character in b"\\ \t\n":
@@ -303,8 +323,9 @@ def _mounted(point: Path) -> str | None:
     found = None
     for line in _MOUNTS.read_bytes().splitlines():
         where, _, what = line.partition(b" - ")
-        if where.split(b" ")[4] == wanted:
-            found = what.split(b" ")[0].decode()
+        fields = where.split(b" ")
+        if fields[4] == wanted:
+            found = _Mount(what.split(b" ")[0].decode(), fields[2].decode())
     return found
 
 

@@ -27,6 +27,9 @@ Again = Callable[[memoryview, int, int, int, int], Reply]
 _BODY: Final = wire.HEADER_SIZE
 _NUMBER: Final = wire.RESEND - 1
 """Of a request's number: all but the bit that says that it comes again."""
+_NEVER: Final = (b"security.", b"system.")
+"""Attributes that there are none of. The kernel asks for such ones before writes, and `ls -l` for
+two of each file, until it is told that they are not supported."""
 _MAKING: Final = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 
@@ -315,6 +318,8 @@ class Operations:
     def _getxattr(self, m: memoryview, size: int, unique: int, node: int, _wait: bool) -> Reply:
         room, _ = wire.GETXATTR_IN.unpack_from(m, _BODY)
         name, _ = wire.name_and_rest(m, _BODY + wire.GETXATTR_IN.size, size)
+        if name.startswith(_NEVER):
+            return replies.error(unique, errno.EOPNOTSUPP)
         return _value(unique, self._files.getxattr(node, name), room)
 
     def _listxattr(self, m: memoryview, _size: int, unique: int, node: int, _wait: bool) -> Reply:

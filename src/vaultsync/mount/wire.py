@@ -206,7 +206,8 @@ def agree(message: memoryview) -> Agreed:
         raise TooOld(f"version {major}.{minor}, flags {flags:#x}")
     if flags & INIT_EXT:
         flags |= FLAGS2.unpack_from(message, HEADER_SIZE + INIT_IN.size)[0] << 32
-    return Agreed(min(minor, MINOR), flags & _WANTED, MAX_WRITE, readahead)
+    # It takes the smaller one of this and what the administrator has set by the time of the answer.
+    return Agreed(min(minor, MINOR), flags & _WANTED, MAX_WRITE, max(readahead, MAX_WRITE))
 
 
 def name_at(message: memoryview, start: int, size: int) -> bytes:
