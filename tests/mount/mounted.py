@@ -35,6 +35,7 @@ class Mounted:
         point: Where to mount; made.
         work: Folder for the server's files.
         durable: Whether the file system survives its process.
+        allow_other: Whether other users may enter.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Mounted:
         work: Path,
         *,
         durable: bool = False,
-        options: holder.Options | None = None,
+        allow_other: bool = False,
     ) -> None:
         self.point = point
         self._work = work
@@ -52,7 +53,7 @@ class Mounted:
         self._control: socket.socket | None = None
         self._lines: TextIO | None = None
         point.mkdir()
-        self.fd = holder.mount(point, options)
+        self.fd = holder.mount(point, holder.Options(allow_other=allow_other))
 
     def start(self, *, fresh: bool) -> None:
         ours, theirs = socket.socketpair()

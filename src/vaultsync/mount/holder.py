@@ -143,10 +143,11 @@ def stale(point: Path) -> bool:
     """Whether a mount of ours is there that nobody holds any more."""
     if mounted(point) != FSTYPE:
         return False
-    # In a process of its own: where nobody answers, this would wait for ever.
+    # In a process of its own: where nobody answers, this would wait for ever. What stat(2) tells
+    # may still be known to the kernel, what statfs(2) tells never is.
     try:
         ended = subprocess.run(
-            ["stat", "--format=%i", "--", os.fspath(point)],
+            ["stat", "--file-system", "--format=%t", "--", os.fspath(point)],
             capture_output=True,
             text=True,
             env=os.environ | {"LC_ALL": "C"},
