@@ -52,6 +52,7 @@ class Mounted:
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._lines: TextIO | None = None
+        self._programs: list[subprocess.Popen[bytes]] = []
         point.mkdir()
         self.fd = holder.mount(point, holder.Options(allow_other=allow_other))
 
@@ -95,9 +96,23 @@ class Mounted:
 
     def run(self, command: Sequence[str]) -> str:
         """Run a program that uses the mount, for a limited time; returns what it printed."""
+        # Not by `cwd`: this process would wait until the new one is there.
         return subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=_LIMIT, cwd=self.point
+            ["env", f"--chdir={self.point}", *command],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
         ).stdout
+
+    def begin(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+        """Start a program outside of the mount; it is killed if it has not ended at the end.
+
+        Not inside: this process would wait until the new one is there.
+        """
+        program = subprocess.Popen(command, cwd=self._work)
+        self._programs.append(program)
+        return program
 
     def python(self, program: str, *arguments: str) -> Any:
         """Run Python in the mount; returns what it printed as JSON."""
@@ -112,3 +127,7 @@ class Mounted:
             os.close(self.fd)
             self.fd = -1
         self.kill()
+        # Only now: who waits for a request that was read cannot even be killed.
+        for program in self._programs:
+            program.kill()
+            program.wait(_LIMIT)

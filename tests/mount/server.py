@@ -79,6 +79,17 @@ class Orders:
 
         self._files.write = slow  # type: ignore[method-assign]
 
+    def linger(self, *, after: float) -> None:
+        """Answer late: sleep that long after each change."""
+        do = self._files._do
+
+        def slow(*arguments: Any) -> Any:
+            made = do(*arguments)
+            time.sleep(after)
+            return made
+
+        self._files._do = slow  # type: ignore[method-assign, assignment]
+
 
 def main() -> None:
     logging.basicConfig()
