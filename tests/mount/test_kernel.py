@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import socket
 import stat
 import subprocess
@@ -173,6 +174,23 @@ def test_fault_of_ours_is_logged(
 
     assert caplog.records[0].exc_info is not None
     assert "a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_that_comes_ends_the_loop(wired: Wire, seed: int) -> None:
+    chance = random.Random(seed)
+    ends = {wire.INIT, wire.DESTROY}
+    # These move as many bytes as they are told to.
+    heavy = {wire.WRITE, wire.SETATTR, wire.FALLOCATE, wire.COPY_FILE_RANGE, wire.READ}
+    silent = {wire.INTERRUPT, wire.FORGET, wire.BATCH_FORGET}
+    for opcode in set(range(60)) - ends - heavy - silent:
+        for _ in range(20):
+            body = chance.randbytes(chance.randrange(200)) + bytes(chance.randrange(2))
+            wired.ask(opcode, body, node=chance.randrange(4))
+    for opcode in silent - {wire.BATCH_FORGET}:
+        wired.send(opcode, chance.randbytes(8))
+
+    assert wired.ask(wire.LOOKUP, b"nothing\0")[0] == 0
 
 
 def test_who_waits_holds_nobody_up(wired: Wire, files: MemoryFiles) -> None:
