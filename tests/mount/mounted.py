@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from vaultsync.core.errors import Blocked
-from vaultsync.mount import holder
+from vaultsync.mount.kernel import holder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

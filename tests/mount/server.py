@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.mount.memory import NOBODY, MemoryFiles
-from vaultsync.mount import holder
-from vaultsync.mount.kernel import Kernel
+from vaultsync.mount.kernel import holder
+from vaultsync.mount.kernel.kernel import Kernel
+from vaultsync.mount.kernel.wire import Agreed
 from vaultsync.mount.ports import ROOT
-from vaultsync.mount.wire import Agreed
 
 
 class FileKeeper:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vaultsync.core.errors import Blocked, MachineRefused
-from vaultsync.mount import holder
-from vaultsync.mount.holder import Options
+from vaultsync.mount.kernel import holder
+from vaultsync.mount.kernel.holder import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,8 +16,8 @@ import pytest
 
 from tests.mount.memory import NOBODY, MemoryFiles
 from vaultsync.core.errors import MachineRefused
-from vaultsync.mount import wire
-from vaultsync.mount.kernel import Kernel
+from vaultsync.mount.kernel import wire
+from vaultsync.mount.kernel.kernel import Kernel
 from vaultsync.mount.ports import ROOT, Caller, Node, WouldBlock
 
 if TYPE_CHECKING:
@@ -517,7 +517,7 @@ def test_nobody_is_told_where_nobody_listens(files: MemoryFiles) -> None:
 
 
 def test_thread_that_is_being_killed_is_seen() -> None:
-    from vaultsync.mount.kernel import _dying
+    from vaultsync.mount.kernel.kernel import _dying
 
     assert _dying(GONE)
     assert not _dying(os.getpid())

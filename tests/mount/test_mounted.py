@@ -16,7 +16,7 @@ import pytest
 
 from tests.mount.mounted import Mounted, needs_fuse
 from vaultsync.core.errors import Blocked
-from vaultsync.mount import holder
+from vaultsync.mount.kernel import holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from vaultsync.mount import replies, wire
-from vaultsync.mount.operations import Operations
+from vaultsync.mount.kernel import replies, wire
+from vaultsync.mount.kernel.operations import Operations
+from vaultsync.mount.kernel.replies import Timeouts
 from vaultsync.mount.ports import NOW, Caller, Changes, Node, NodeKind, Space, WouldBlock
-from vaultsync.mount.replies import Timeouts
 
 pytestmark = pytest.mark.skipif(sys.byteorder != "little", reason="the bytes are of a small end")
 

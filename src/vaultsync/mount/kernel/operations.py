@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vaultsync.mount import replies, wire
+from vaultsync.mount.kernel import replies, wire
+from vaultsync.mount.kernel.replies import KEEP_CACHE, NO_FLUSH, Reply
 from vaultsync.mount.ports import Caller, Node, WouldBlock
-from vaultsync.mount.replies import KEEP_CACHE, NO_FLUSH, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

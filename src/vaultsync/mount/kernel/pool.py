@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vaultsync.mount.operations import Handler
+    from vaultsync.mount.kernel.operations import Handler
 
 
 @dataclass(slots=True, eq=False)

@@ -21,14 +21,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from vaultsync.core.errors import MachineRefused
-from vaultsync.mount import replies, wire
-from vaultsync.mount.operations import Operations
-from vaultsync.mount.pool import Job, Pool
+from vaultsync.mount.kernel import replies, wire
+from vaultsync.mount.kernel.operations import Operations
+from vaultsync.mount.kernel.pool import Job, Pool
+from vaultsync.mount.kernel.replies import Reply, Timeouts
 from vaultsync.mount.ports import WouldBlock
-from vaultsync.mount.replies import Reply, Timeouts
 
 if TYPE_CHECKING:
-    from vaultsync.mount.operations import Handler
+    from vaultsync.mount.kernel.operations import Handler
     from vaultsync.mount.ports import FileSystem
 
 _log = logging.getLogger(__name__)

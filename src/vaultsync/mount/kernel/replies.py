@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from vaultsync.mount import wire
+from vaultsync.mount.kernel import wire
 from vaultsync.mount.ports import Node, NodeKind
 
 if TYPE_CHECKING:
