@@ -1,0 +1,1 @@
+"""FUSE's wire protocol, spoken to the kernel."""
