@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Fatal, Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.core.names import conflict_name
-from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.holding import Held, Snapshot, Target, tag
 from vaultsync.mount.ports import NodeKind
+from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.walk import Walk, directory_entry
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from vaultsync.core.model import Seen, Unseen
     from vaultsync.core.ports import Clock, Content, Staged
-    from vaultsync.mount.tree.grafting import Effects
     from vaultsync.mount.ports import Contents, Invalidate, Node
+    from vaultsync.mount.tree.grafting import Effects
     from vaultsync.mount.tree.tree import Tree
 
 FILE_MODE = 0o644

@@ -11,8 +11,8 @@ from vaultsync.mount.ports import NodeKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vaultsync.mount.tree.grafting import Grafting
     from vaultsync.mount.ports import Node
+    from vaultsync.mount.tree.grafting import Grafting
 
 _SPECIAL = "it is a device, a pipe or a socket, which have no content to sync"
 _NOT_UTF8 = "its name is not valid UTF-8"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.credentials import Credentials
 
-from tests.mount.vault import MIB, World, noise
+from tests.mount.cache.vault import MIB, World, noise
 from tests.remote.making import PREFIX, Making, put
 from tests.s3model import S3Model
 from tests.s3model.state import Bucket

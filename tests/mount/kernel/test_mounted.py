@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.mounted import Mounted, needs_fuse
+from tests.mount.kernel.mounted import Mounted, needs_fuse
 from vaultsync.core.errors import Blocked
 from vaultsync.mount.kernel import holder
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from tests.mount.world import ME, TYPES, World
+from tests.mount.tree.world import ME, TYPES, World
 from tests.profiles import at_most
 from vaultsync.mount.ports import ROOT, Changes, Node, NodeKind
 

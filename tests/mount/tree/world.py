@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.mount.contents import FolderContents
+from tests.mount.tree.contents import FolderContents
 from vaultsync.mount.ports import ROOT, Caller, Node, NodeKind
 from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.tree.tree import Tree

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.vault import World
+from tests.mount.cache.vault import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.mount.vault import KIB, World, noise
+from tests.mount.cache.vault import KIB, World, noise
 from tests.profiles import at_most
 
 _LIMIT = 600 * KIB

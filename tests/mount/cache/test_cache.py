@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.vault import KIB, MIB, noise
+from tests.mount.cache.vault import KIB, MIB, noise
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, Stale
 from vaultsync.mount.cache import reading
 from vaultsync.mount.cache.files import read_fully
 
 if TYPE_CHECKING:
-    from tests.mount.vault import World
+    from tests.mount.cache.vault import World
     from vaultsync.mount.cache.files import Handle
     from vaultsync.mount.ports import Contents
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.mount.memory import NOBODY, MemoryFiles
+from tests.mount.kernel.memory import NOBODY, MemoryFiles
 from vaultsync.core.errors import MachineRefused
 from vaultsync.mount.kernel import wire
 from vaultsync.mount.kernel.kernel import Kernel

@@ -1,4 +1,4 @@
-"""What an operation costs the serving process: `python -m tests.mount.measure`.
+"""What an operation costs the serving process: `python -m tests.mount.kernel.measure`.
 
 The file system is the tests' one in memory, so what is seen is the wire and little else. CPU is
 user and system time of the server, per operation of the client.
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mount.mounted import Mounted
+from tests.mount.kernel.mounted import Mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.world import ME, World
+from tests.mount.tree.world import ME, World
 from vaultsync.mount.ports import NOW, ROOT, Caller, Changes, NodeKind, WouldBlock
 from vaultsync.mount.tree.naming import EXCHANGE, NOREPLACE
 

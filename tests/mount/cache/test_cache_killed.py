@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.vault import KIB, World, noise
+from tests.mount.cache.vault import KIB, World, noise
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_after_a_kill_no_byte_is_wrong(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     for round_ in range(3):
         code = (
-            "from pathlib import Path; from tests.mount.test_cache_killed import life; "
+            "from pathlib import Path; from tests.mount.cache.test_cache_killed import life; "
             f"life(Path({str(tmp_path)!r}), {seed * 10 + round_})"
         )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:

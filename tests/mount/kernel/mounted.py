@@ -62,7 +62,7 @@ class Mounted:
         self._control = ours
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "tests.mount.server"], stdin=theirs.fileno(), cwd=HERE
+                [sys.executable, "-m", "tests.mount.kernel.server"], stdin=theirs.fileno(), cwd=HERE
             )
         place = str(self._work) if self._durable else ""
         keeper = str(self._work / "agreed")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.world import ME, World
+from tests.mount.tree.world import ME, World
 from vaultsync.core.errors import Stale
 from vaultsync.mount.ports import ROOT, Changes, NodeKind
 from vaultsync.mount.tree.grafting import Values

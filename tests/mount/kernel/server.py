@@ -1,4 +1,4 @@
-"""A process that serves a mount, for tests that may kill it: `python -m tests.mount.server`.
+"""A process that serves a mount, for tests that may kill it: `python -m tests.mount.kernel.server`.
 
 It takes the connection from its standard input, a socket, serves it, and then does what it is told
 there: one JSON object on a line, answered by one.
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.mount.memory import NOBODY, MemoryFiles
+from tests.mount.kernel.memory import NOBODY, MemoryFiles
 from vaultsync.mount.kernel import holder
 from vaultsync.mount.kernel.kernel import Kernel
 from vaultsync.mount.kernel.wire import Agreed

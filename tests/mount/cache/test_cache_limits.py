@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.vault import MIB, World, noise
+from tests.mount.cache.vault import MIB, World, noise
 from vaultsync.core.errors import Retry
 
 if TYPE_CHECKING:

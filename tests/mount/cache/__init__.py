@@ -1,0 +1,1 @@
+"""The cache, without a tree or a kernel."""

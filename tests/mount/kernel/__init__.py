@@ -1,0 +1,1 @@
+"""The drive, seen by the kernel."""

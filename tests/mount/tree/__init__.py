@@ -1,0 +1,1 @@
+"""The tree, without a kernel or a vault."""
