@@ -26,16 +26,20 @@ class Places:
         state_dir: What must not be lost lightly: the database.
         cache_dir: What can be made again.
         socket: Where the daemon listens.
+        drive_socket: Where it takes over a mounted drive; no profile's `socket` can be of that name.
         lock: Held by whoever syncs this profile.
         log: Where a daemon in the background writes.
+        holder_log: Where a holder of a mount in the background writes.
     """
 
     config_file: Path
     state_dir: Path
     cache_dir: Path
     socket: Path
+    drive_socket: Path
     lock: Path
     log: Path
+    holder_log: Path
 
 
 def places(profile: str, config_dir: Path | None = None) -> Places:
@@ -61,8 +65,10 @@ def places(profile: str, config_dir: Path | None = None) -> Places:
         state_dir=state / profile,
         cache_dir=cache / profile,
         socket=_short(runtime / f"{profile}.sock"),
+        drive_socket=_short(runtime / f"{profile}.drive"),
         lock=state / profile / "lock",
         log=state / profile / "daemon.log",
+        holder_log=state / profile / "holder.log",
     )
 
 

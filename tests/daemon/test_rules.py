@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes import FakeClock
-from vaultsync.daemon.rules import LONGEST, SETTLING, Rules
+from vaultsync.daemon.rules import LONGEST, SETTLING, FolderFile, Rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def rules(tmp_path: Path, clock: FakeClock) -> Rules:
     (tmp_path / ".vaultsyncignore").write_text("*.log\n")
-    return Rules(tmp_path, ["given"], clock.monotonic)
+    return Rules(FolderFile(tmp_path), ["given"], clock.monotonic)
 
 
 def test_both_kinds_of_rules_hold(rules: Rules) -> None:
@@ -82,9 +82,9 @@ def test_what_is_no_ordinary_file_is_not_read(rules: Rules, tmp_path: Path) -> N
 
 def test_a_pipe_at_the_start_does_no_harm(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".vaultsyncignore")
-    assert Rules(tmp_path, ["given"])("given")
+    assert Rules(FolderFile(tmp_path), ["given"])("given")
 
 
 def test_an_endless_file_is_cut(tmp_path: Path) -> None:
     (tmp_path / ".vaultsyncignore").write_bytes(b"#" * LONGEST + b"\n*.log\n")
-    assert not Rules(tmp_path, [])("a.log")
+    assert not Rules(FolderFile(tmp_path), [])("a.log")

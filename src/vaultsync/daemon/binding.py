@@ -25,27 +25,33 @@ DATABASE = "state.db"
 """File name of the state database in a profile's state folder."""
 
 
-def open_store(state_dir: Path, cloud: Cloud, root: Path) -> Store:
+def open_store(state_dir: Path, cloud: Cloud, root: Path | None, contents: Path | None) -> Store:
     """Open the state of a folder in a vault, or begin a new one.
 
     A database that is damaged, or belongs to another vault or folder, is moved aside: the engine
     then starts with an empty base, which can only merge both sides and never delete.
+
+    Args:
+        state_dir: Where the database is.
+        cloud: The vault.
+        root: The folder; None for a drive, which is the same one wherever it is mounted.
+        contents: The folder of a drive's contents, which mean nothing without the database.
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = state_dir / DATABASE
     wanted = json.dumps(
-        [cloud.user_pool_id, cloud.identity_pool_id, cloud.bucket, cloud.prefix, str(root)]
+        [cloud.user_pool_id, cloud.identity_pool_id, cloud.bucket, cloud.prefix, str(root or "drive")]
     )
     try:
         store = Store(file)
     except Damaged as error:
-        move_aside(file, "damaged")
+        move_aside(file, "damaged", contents)
         log.warning("%s It was moved aside; both sides will be merged anew.", error.message)
         store = Store(file)
     found = store.meta("binding")
     if found not in (None, wanted):
         store.close()
-        move_aside(file, "other")
+        move_aside(file, "other", contents)
         log.warning("The state belonged to another vault or folder; both sides will be merged.")
         store = Store(file)
         found = None
@@ -55,13 +61,38 @@ def open_store(state_dir: Path, cloud: Cloud, root: Path) -> Store:
     return store
 
 
-def move_aside(file: Path, why: str) -> None:
-    """Rename a database and its journal so that they are kept but not used."""
+def move_aside(file: Path, why: str, contents: Path | None) -> None:
+    """Rename a database and its journal so that they are kept but not used.
+
+    Args:
+        file: The database.
+        why: Part of the new name.
+        contents: A drive's: it may hold what is nowhere else, and the next database would not know
+            of it, so it goes along.
+    """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    # The contents first: a crash in between must not leave them to an empty database.
+    if contents is not None and contents.exists():
+        aside = contents.with_name(f"{contents.name}.{why}-{stamp}")
+        contents.rename(aside)
+        log.warning("The contents of the drive were moved aside with it, to %s.", aside)
     for suffix in ("", "-wal", "-shm"):
         part = file.with_name(file.name + suffix)
         if part.exists():
             part.rename(file.with_name(f"{file.name}.{why}-{stamp}{suffix}"))
+
+
+def moved_aside(file: Path, contents: Path) -> tuple[str, ...]:
+    """Warnings of a drive's contents that were moved aside and are still there."""
+    found = []
+    for aside in sorted(contents.parent.glob(f"{contents.name}.*-*")):
+        database = file.with_name(file.name + aside.name.removeprefix(contents.name))
+        found.append(
+            f"The state database was given up, and with it what the drive had not sent yet: {aside} "
+            f"has the contents of its files, {database} their names. Remove both when nothing is "
+            "missing."
+        )
+    return tuple(found)
 
 
 @contextmanager

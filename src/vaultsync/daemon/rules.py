@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vaultsync.core.ignore import FILE, Ignore
 
@@ -19,25 +19,65 @@ SETTLING = 2.0
 """Seconds for which rules that were taken out still hold: the file may be half written."""
 
 
+Seen = tuple[int, int, int]
+"""What tells one state of the file from another."""
+
+
+class Reader(Protocol):
+    """Reads `.vaultsyncignore`."""
+
+    def __call__(self, seen: Seen | None) -> tuple[Seen | None, str | None]:
+        """What the file is, and what it says; no text when it is as it was, at `seen`.
+
+        Raises OSError when it cannot be read now.
+        """
+        ...
+
+
+class FolderFile:
+    """The file in a folder.
+
+    Args:
+        root: The synced folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / FILE
+
+    def __call__(self, seen: Seen | None) -> tuple[Seen | None, str | None]:
+        """See `Reader`."""
+        try:
+            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            gone = seen is not None and self._file.parent.is_dir()
+            return None, "" if gone else None
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            now = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if now == seen or not stat.S_ISREG(found.st_mode):
+                return seen, None
+            return now, file.read(LONGEST).decode(errors="replace")
+
+
 class Rules:
-    """Whether a path is left alone; follows the folder's `.vaultsyncignore` as it changes.
+    """Whether a path is left alone; follows `.vaultsyncignore` as it changes.
 
     New rules hold at once. Old ones hold a moment longer: an editor that empties the file before it
     writes it, or replaces it, must not let out what was meant to stay here.
 
     Args:
-        root: The synced folder.
+        read: Reads the file.
         given: Rules of the profile, which come before those of the file.
         now: Seconds that only grow.
     """
 
     def __init__(
-        self, root: Path, given: Iterable[str], now: Callable[[], float] = time.monotonic
+        self, read: Reader, given: Iterable[str], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._file = root / FILE
+        self._read = read
         self._given = tuple(given)
         self._now = now
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Seen | None = None
         self._ignore = Ignore(self._given)
         self._before: Ignore | None = None
         self._settled = now()
@@ -68,7 +108,7 @@ class Rules:
         now = self._now()
         settled = self._before is not None and now >= self._settled
         try:
-            seen, text = self._read()
+            seen, text = self._read(self._seen)
         except OSError:
             return False
         if text is None:
@@ -83,17 +123,3 @@ class Rules:
             self._before = self._ignore
         self._ignore, self._settled = ignore, now + SETTLING
         return True
-
-    def _read(self) -> tuple[tuple[int, int, int] | None, str | None]:
-        """What the file is and says; no text when it is as it was."""
-        try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            gone = self._seen is not None and self._file.parent.is_dir()
-            return None, "" if gone else None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-            if seen == self._seen or not stat.S_ISREG(found.st_mode):
-                return self._seen, None
-            return seen, file.read(LONGEST).decode(errors="replace")
