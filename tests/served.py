@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import NotFound
+from vaultsync.core.errors import NotFound, VaultsyncError
 from vaultsync.core.model import Emptied, Event, Held, State, Status, Trashed, Version, Waiting
 from vaultsync.daemon.api import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from vaultsync.core.errors import VaultsyncError
 
 
 @dataclass
@@ -151,6 +149,11 @@ class PlainVault:
             "remote": None,
             "waiting": None,
         }
+
+    def pin(self, path: str, *, pinned: bool) -> None:
+        self.told.append(("pin", path, pinned))
+        if isinstance(self.problem, VaultsyncError):
+            raise self.problem
 
     def sync(self) -> None:
         self.told.append(("sync",))

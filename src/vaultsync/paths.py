@@ -26,7 +26,7 @@ class Places:
         state_dir: What must not be lost lightly: the database.
         cache_dir: What can be made again.
         socket: Where the daemon listens.
-        drive_socket: Where it takes over a mounted drive; no profile's `socket` can be of that name.
+        drive_socket: Where it takes over a mount; no profile's `socket` can have that name.
         lock: Held by whoever syncs this profile.
         log: Where a daemon in the background writes.
         holder_log: Where a holder of a mount in the background writes.

@@ -384,6 +384,23 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """A drive, and where it is mounted.
+
+    Attributes:
+        at: The mount point; None while it is mounted nowhere.
+        pid: The process that holds the mount; None when that has ended, or there is no mount.
+        cached: Bytes of the disk that contents take.
+        limit: Bytes that they may take, but for what is not sent yet, open or pinned.
+    """
+
+    at: str | None = None
+    pid: int | None = None
+    cached: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One profile at one moment.
 
@@ -403,6 +420,7 @@ class Status:
         polled_at: When the last remote poll ended.
         requests: Requests sent since the start, by kind.
         warnings: What is not as it should be although everything goes on, a sentence or two each.
+        drive: The drive; None where the local side is a folder.
     """
 
     state: State
@@ -420,3 +438,4 @@ class Status:
     polled_at: float | None = None
     requests: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    drive: Mount | None = None

@@ -445,6 +445,13 @@ class Vault(Protocol):
         """
         ...
 
+    def pin(self, path: str, *, pinned: bool) -> None:
+        """Keep a file of the drive, or all below a folder of it, on this machine, or no longer.
+
+        Raises NotFound when there is nothing there, Usage when there is no drive.
+        """
+        ...
+
     def sync(self) -> None:
         """Look at everything on both sides now. Returns at once."""
         ...

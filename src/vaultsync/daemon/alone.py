@@ -6,13 +6,11 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from vaultsync.core.names import CONTROL
 from vaultsync.daemon.assembly import SystemClock
-from vaultsync.daemon.binding import locked, open_store
+from vaultsync.daemon.binding import locked
+from vaultsync.daemon.home import home
 from vaultsync.daemon.past import Past, Sides
-from vaultsync.daemon.rules import Rules
 from vaultsync.daemon.service import build
-from vaultsync.local.disk import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,20 +32,16 @@ def folder(profile: Profile, places: Places) -> Iterator[Past]:
         AnotherInstance: Somebody does.
         Fatal: The folder is not there, or not the one of this profile.
     """
-    root = profile.folder.path
-    clock = SystemClock()
     with ExitStack() as stack:
         stack.enter_context(locked(places.lock, f"the profile '{profile.name}'"))
-        store = stack.enter_context(open_store(places.state_dir, profile.cloud, root))
-        rules = Rules(root, profile.folder.ignore)
-        marker = store.meta("marker")
-        if marker is None:  # the database was lost; the trash was not
-            marker = Disk(root, profile.device.name, clock, rules).bind()
-        disk = Disk(root, profile.device.name, clock, rules, marker)
-        disk.check()
-        stack.enter_context(locked(root / CONTROL / "lock", f"the folder {root}"))
+        local = home(profile, places, SystemClock())
+        stack.callback(local.close)
+        local.open()
+        store = stack.enter_context(local.store())
+        side = local.side(stack, store)
+        side.check()
         past = history(profile, places)
-        with past.serving(Sides(store, disk)):
+        with past.serving(Sides(store, side)):
             yield past
             past.record(store)
 

@@ -188,9 +188,12 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
         return [wire.held_to_json(item) for item in await run_in_threadpool(vault.held)]
 
     async def why(request: Request) -> object:
-        if "path" not in request.query_params:
-            raise Usage("The parameter `path` is missing.", "Ask for `?path=...`.")
-        return await run_in_threadpool(vault.why, request.query_params["path"])
+        return await run_in_threadpool(vault.why, _path(request))
+
+    async def pin(request: Request) -> object:
+        path, pinned = _path(request), request.query_params.get("pinned", "1") != "0"
+        await run_in_threadpool(lambda: vault.pin(path, pinned=pinned))
+        return {}
 
     async def wait(request: Request) -> object:
         timeout = _number(request, "timeout", 60, 86_400)
@@ -212,6 +215,7 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
         "resume": command(vault.resume),
         "allow-held": _decision(vault.allow_held),
         "restore-held": _decision(vault.restore_held),
+        "pin": pin,
         "wait": wait,
         "stop": command(stop),
     }
@@ -229,6 +233,12 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
 
 if TYPE_CHECKING:
     _Endpoint = Callable[[Request], Awaitable[object]]
+
+
+def _path(request: Request) -> str:
+    if "path" not in request.query_params:
+        raise Usage("The parameter `path` is missing.", "Ask for `?path=...`.")
+    return request.query_params["path"]
 
 
 def _decision(act: Callable[[str | None], int]) -> _Endpoint:

@@ -8,12 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vaultsync.core import names
 from vaultsync.daemon import account, leftovers
-from vaultsync.daemon.binding import DATABASE, locked, open_store
+from vaultsync.daemon.binding import DATABASE
 from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.trust import Trust
-from vaultsync.local.disk import Disk
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 from vaultsync.state.uploads import Uploads
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from vaultsync.auth.identity import Session
     from vaultsync.config import Profile
     from vaultsync.core.ports import Clock
+    from vaultsync.daemon.home import Home
     from vaultsync.daemon.rules import Rules
     from vaultsync.paths import Places
     from vaultsync.state.store import Store
@@ -56,12 +55,14 @@ class Assembly:
     """What is open while a profile is served.
 
     Attributes:
+        store: The state; the engine's.
         engine: Keeps the sides the same.
         bucket: The vault.
         session: The person's credentials.
         trust: What is known of the vault's server.
     """
 
+    store: Store
     engine: Engine
     bucket: Bucket
     session: Session
@@ -73,7 +74,7 @@ def assemble(
     profile: Profile,
     places: Places,
     clock: Clock,
-    rules: Rules,
+    home: Home,
     past: Past,
     delete_quiet: float,
 ) -> Assembly:
@@ -84,23 +85,18 @@ def assemble(
         profile: Whose.
         places: Where its files are.
         clock: The time.
-        rules: What is left alone.
+        home: Where the files are; it is open.
         past: Is given the sides for as long as they are open.
         delete_quiet: Seconds that a local absence must last before it is believed.
 
     Raises:
-        AnotherInstance: The folder is served already.
-        MachineRefused: The folder's file system lacks what is needed.
+        AnotherInstance, MachineRefused: As `home.side` does.
         SignIn, Retry, Blocked, Fatal: The sides cannot be reached or used.
     """
-    root = profile.folder.path
-    store = stack.enter_context(open_store(places.state_dir, profile.cloud, root))
-    disk = _disk(profile, store, clock, rules)
-    control = root / names.CONTROL
-    if control.is_dir() and not control.is_symlink():
-        stack.enter_context(locked(control / "lock", f"the folder {root}"))
-    stack.enter_context(past.serving(Sides(store, disk)))
-    disk.clear_staging([operation.op for operation in store.journal()])
+    rules = home.rules
+    store = stack.enter_context(home.store())
+    side = home.side(stack, store)
+    stack.enter_context(past.serving(Sides(store, side)))
     session = account.session(profile, places, store.meta("identity") or "")
     stack.callback(session.close)
     uploads = stack.enter_context(Uploads(places.state_dir / DATABASE))
@@ -109,7 +105,7 @@ def assemble(
     session.start()
     lanes = Lanes(profile.limits.transfers + 2)
     stack.callback(lanes.close, GRACE)
-    lanes.submit(lambda: leftovers.give_up(bucket, disk, rules))
+    lanes.submit(lambda: leftovers.give_up(bucket, side, rules))
     settings = Settings(
         poll_seconds=profile.folder.poll_seconds,
         delete_quiet=delete_quiet,
@@ -118,7 +114,7 @@ def assemble(
     )
     engine = Engine(
         store,
-        disk,
+        side,
         bucket,
         lanes,
         clock,
@@ -127,20 +123,10 @@ def assemble(
         settings,
         bucket.mark,
     )
-    sides = Sides(store, disk, bucket, engine.mark, engine.wake, lanes.submit)
+    home.connect(stack, engine, bucket)
+    sides = Sides(store, side, bucket, engine.mark, engine.wake, lanes.submit)
     stack.enter_context(past.serving(sides))
-    return Assembly(engine, bucket, session, trust)
-
-
-def _disk(profile: Profile, store: Store, clock: Clock, rules: Rules) -> Disk:
-    """The local side; a folder that is used for the first time gets its marker."""
-    root, device = profile.folder.path, profile.device.name
-    marker = store.meta("marker")
-    if marker is None:
-        marker = Disk(root, device, clock, rules).bind()
-        with store.transaction(durable=True):
-            store.set_meta("marker", marker)
-    return Disk(root, device, clock, rules, marker)
+    return Assembly(store, engine, bucket, session, trust)
 
 
 def _connect(

@@ -39,8 +39,9 @@ def open_store(state_dir: Path, cloud: Cloud, root: Path | None, contents: Path 
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = state_dir / DATABASE
+    place = "drive" if root is None else str(root)
     wanted = json.dumps(
-        [cloud.user_pool_id, cloud.identity_pool_id, cloud.bucket, cloud.prefix, str(root or "drive")]
+        [cloud.user_pool_id, cloud.identity_pool_id, cloud.bucket, cloud.prefix, place]
     )
     try:
         store = Store(file)
@@ -88,9 +89,9 @@ def moved_aside(file: Path, contents: Path) -> tuple[str, ...]:
     for aside in sorted(contents.parent.glob(f"{contents.name}.*-*")):
         database = file.with_name(file.name + aside.name.removeprefix(contents.name))
         found.append(
-            f"The state database was given up, and with it what the drive had not sent yet: {aside} "
-            f"has the contents of its files, {database} their names. Remove both when nothing is "
-            "missing."
+            "The state database was given up, and with it what the drive had not sent yet: "
+            f"{aside} has the contents of its files, {database} their names. Remove both when "
+            "nothing is missing."
         )
     return tuple(found)
 

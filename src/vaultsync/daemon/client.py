@@ -87,6 +87,10 @@ class Client:
         """Everything that decides about one path, as JSON-ready values."""
         return self._ask("GET", "why", path=path)  # type: ignore[no-any-return]
 
+    def pin(self, path: str, *, pinned: bool) -> None:
+        """Keep a file of the drive, or all below a folder of it, on this machine, or no longer."""
+        self._ask("POST", "pin", path=path, pinned=int(pinned))
+
     def sync(self) -> None:
         """Look at everything on both sides now. Returns at once."""
         self._ask("POST", "sync")

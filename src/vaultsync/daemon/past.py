@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vaultsync.core.model import Emptied, Trashed, Version
     from vaultsync.core.ports import Clock, Content
     from vaultsync.local.disk import Disk
+    from vaultsync.mount.drive import Drive
     from vaultsync.remote.bucket import Bucket
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Sides:
 
     Attributes:
         store: The state; used by the engine's thread only.
-        disk: The folder.
+        disk: The folder, or the drive.
         bucket: The vault; None when it was not asked for.
         mark: Tells the engine that something happened at a local path.
         wake: Ends the engine's wait, so that `keep` is called soon.
@@ -60,7 +61,7 @@ class Sides:
     """
 
     store: Store
-    disk: Disk
+    disk: Disk | Drive
     bucket: Bucket | None = None
     mark: Callable[[str], None] = lambda _path: None
     wake: Callable[[], None] = lambda: None
@@ -281,7 +282,9 @@ class Past:
         return Store(self._database, readonly=True)
 
 
-def _place(disk: Disk, content: Content, target: str, *, replacing: bool) -> tuple[str, str | None]:
+def _place(
+    disk: Disk | Drive, content: Content, target: str, *, replacing: bool
+) -> tuple[str, str | None]:
     """Show content in the folder as a pull would: its path, and that of a conflict copy if any.
 
     Args:

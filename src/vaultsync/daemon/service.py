@@ -10,31 +10,31 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core import names
 from vaultsync.core.errors import (
     AnotherInstance,
     Blocked,
     MachineRefused,
     Retry,
-    SignIn,
     TimedOut,
     VaultsyncError,
 )
-from vaultsync.core.model import Held, State, Status, Waiting
-from vaultsync.daemon import answers, holding, notify
+from vaultsync.core.model import State, Status
+from vaultsync.daemon import holding, notify
 from vaultsync.daemon.api import Server
 from vaultsync.daemon.assembly import GRACE, Assembly, SystemClock, assemble
-from vaultsync.daemon.binding import DATABASE, locked, move_aside
+from vaultsync.daemon.binding import locked
+from vaultsync.daemon.home import home
 from vaultsync.daemon.past import Past
-from vaultsync.daemon.rules import SETTLING, Rules
-from vaultsync.daemon.watching import Watching
-from vaultsync.state.store import Damaged, Store
+from vaultsync.daemon.rules import SETTLING
+from vaultsync.daemon.view import View
+from vaultsync.state.store import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
     from vaultsync.config import Profile
+    from vaultsync.daemon.home import Watch
     from vaultsync.paths import Places
     from vaultsync.sync.engine import Engine
 
@@ -53,8 +53,8 @@ def build(profile: Profile, places: Places) -> Service:
     return Service(profile, places)
 
 
-class Service:
-    """One profile's folder and vault, kept the same. Implements `core.ports.Vault`.
+class Service(View):
+    """One profile's files and vault, kept the same. Implements `core.ports.Vault`.
 
     `run` or `run_once` owns the calling thread; the methods of `Vault` may be called from any.
 
@@ -69,11 +69,12 @@ class Service:
         self._stopping = threading.Event()
         self._turned = threading.Condition()
         self._assembly: Assembly | None = None
-        self._watching: Watching | None = None
-        self._rules = Rules(profile.folder.path, profile.folder.ignore)
+        self._watching: Watch | None = None
+        self._home = home(profile, places, self._clock)
         self._trouble: VaultsyncError | None = None
         self._paused = False
         self._last = Status(State.STARTING)
+        self._rules = self._home.rules
         self.past = Past(places.state_dir, profile.trash, self._clock, self._turned)
 
     # Running
@@ -94,13 +95,15 @@ class Service:
             server.start()
             stack.callback(server.stop)
             stack.callback(notify.stopping)
+            stack.callback(self._home.close)
+            self._home.listen()
             notify.ready()
             while not self._stopping.is_set():
                 try:
                     self._serve()
                 except Damaged as error:
                     log.warning("%s It is moved aside; both sides are merged anew.", error)
-                    move_aside(self._places.state_dir / DATABASE, "damaged")
+                    self._home.give_up()
                 except VaultsyncError:
                     raise
                 except Exception:
@@ -122,11 +125,12 @@ class Service:
         with ExitStack() as stack:
             self._catch_signals(stack)
             self._hold(stack)
+            stack.callback(self._home.close)
             engine = self._open(stack, delete_quiet=0.0)
             ticket = engine.request_sync()
             while not (engine.at_rest and engine.served >= ticket):
                 engine.turn(max(0.0, min(1.0, ends - time.monotonic())))
-                self._keep_trust()
+                self._keep()
                 self._raise_trouble(engine)
                 if self._stopping.is_set():
                     raise KeyboardInterrupt
@@ -156,6 +160,7 @@ class Service:
         """
         with ExitStack() as stack:
             self._hold(stack)
+            stack.callback(self._home.close)
             self._open(stack, delete_quiet=0.0)
             yield self.past
             self.past.keep()
@@ -165,7 +170,7 @@ class Service:
         with ExitStack() as stack:
             try:
                 engine = self._open(stack, self._delete_quiet())
-            except (AnotherInstance, MachineRefused):
+            except (AnotherInstance, MachineRefused, Damaged):
                 raise
             except VaultsyncError as error:
                 self._report(error)
@@ -174,7 +179,7 @@ class Service:
             if self._paused:
                 engine.pause()
             alive = notify.watchdog_interval() or PATIENCE
-            watching = Watching(self._profile.folder.path, self._rules, engine.mark)
+            watching = self._home.watch(engine.mark)
             stack.callback(watching.stop)
             self._watching = watching
             while not self._stopping.is_set():
@@ -185,24 +190,26 @@ class Service:
                 watching.keep()
                 soon = SETTLING if self._rules.settling else PATIENCE
                 engine.turn(min(soon, alive, watching.patience()))
-                self._keep_trust()
+                self._keep()
                 notify.watchdog()
                 self._tell(engine.status)
             self._wind_up(engine)
 
     def _open(self, stack: ExitStack, delete_quiet: float) -> Engine:
-        """Open everything the engine stands on; `stack` closes it again."""
+        """Open everything the engine stands on; `stack` closes it again, but not the home."""
+        self._home.open()
         opened = assemble(
-            stack, self._profile, self._places, self._clock, self._rules, self.past, delete_quiet
+            stack, self._profile, self._places, self._clock, self._home, self.past, delete_quiet
         )
         self._assembly, self._trouble = opened, None
         stack.callback(self._forget)
         return opened.engine
 
-    def _keep_trust(self) -> None:
+    def _keep(self) -> None:
         with suppress(Blocked):  # a full disk: the next turn tries again
             if self._assembly is not None:
                 self._assembly.trust.keep()
+                self._home.keep(self._assembly.store)
             self.past.keep()
 
     def _hold(self, stack: ExitStack) -> None:
@@ -215,7 +222,7 @@ class Service:
         ends = time.monotonic() + GRACE
         while engine.status.transfers and time.monotonic() < ends:
             engine.turn(0.2)
-        self._keep_trust()
+        self._keep()
 
     def _forget(self) -> None:
         self._last = replace(self.status(), transfers=())
@@ -257,82 +264,7 @@ class Service:
         if not isinstance(error, Retry) or tries >= OFFLINE_TRIES:
             raise error
 
-    @property
-    def _engine(self) -> Engine | None:
-        opened = self._assembly
-        return None if opened is None else opened.engine
-
-    # core.ports.Vault
-
-    def status(self) -> Status:
-        """The state of the whole."""
-        opened = self._assembly
-        if opened is None:
-            return self._status_before()
-        engine, bucket = opened.engine, opened.bucket
-        status = engine.status
-        pending = status.pending
-        with self._reader() as store:
-            if not engine.at_rest:
-                pending = max(pending, store.unequal())
-            conflicts = len(store.conflicts())
-        return replace(
-            status,
-            pending=status.held if engine.at_rest else pending,
-            conflicts=conflicts,
-            requests=bucket.requests,
-            warnings=self._warnings(),
-        )
-
-    def waiting(self, limit: int = 1000) -> list[Waiting]:
-        """Items that are not in sync, with reasons, in path order."""
-        engine = self._engine
-        if engine is None:
-            return []
-        with self._reader() as store:
-            held = holding.waiting(engine.guards.held, engine.guards.conflicts, store, limit)
-        moving = {
-            transfer.path: Waiting(transfer.path, "transfer", f"{transfer.verb} is under way")
-            for transfer in engine.status.transfers
-        }
-        found = {**held, **{item.path: item for item in engine.waiting}, **moving}
-        return [found[path] for path in sorted(found)][:limit]
-
-    def conflicts(self) -> list[tuple[str, str]]:
-        """Conflict copies as (path of the copy, path of the original)."""
-        if self._engine is None:
-            return []
-        with self._reader() as store:
-            return [(path, names.original_name(path)) for path in store.conflicts()]
-
-    def held(self) -> list[Held]:
-        """What the guards hold until a person decides."""
-        engine = self._engine
-        if engine is None:
-            return []
-        with self._reader() as store:
-            return holding.told(engine.guards.held, engine.guards.conflicts, store)
-
-    def allow_held(self, guard: str | None = None) -> int:
-        """Let through what is held now."""
-        return self._decide("allow", guard)
-
-    def restore_held(self, guard: str | None = None) -> int:
-        """Undo what is held now."""
-        return self._decide("restore", guard)
-
-    def _decide(self, what: str, guard: str | None) -> int:
-        if self._engine is None:
-            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
-        return holding.decide(self._engine, what, guard)
-
-    def why(self, path: str) -> dict[str, object]:
-        """Everything that decides about one path."""
-        if self._engine is None:
-            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
-        waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
-        with self._reader() as store:
-            return answers.why(store, path, self._rules.rule(path), waiting)
+    # core.ports.Vault, what acts; what tells is in `View`
 
     def sync(self) -> None:
         """Look at everything on both sides now."""
@@ -391,32 +323,3 @@ class Service:
         engine = self._engine
         if engine is not None:
             tell(engine)
-
-    def _warnings(self) -> tuple[str, ...]:
-        """What is not as it should be, although everything goes on."""
-        opened, watching = self._assembly, self._watching
-        if opened is None:
-            return ()
-        engine = opened.engine
-        found = holding.warnings(engine.guards.held, engine.lookalikes)
-        return (
-            *found,
-            *opened.trust.warnings(),
-            *(() if watching is None else watching.warnings()),
-        )
-
-    def _status_before(self) -> Status:
-        trouble = self._trouble
-        if trouble is None:
-            return self._last
-        state = State.STOPPED
-        if isinstance(trouble, SignIn):
-            state = State.SIGN_IN_NEEDED
-        elif trouble.code == "keyring-locked":
-            state = State.WAITING_FOR_KEYRING
-        elif isinstance(trouble, Retry):
-            state = State.OFFLINE
-        return Status(state, trouble.message, trouble.hint)
-
-    def _reader(self) -> Store:
-        return Store(self._places.state_dir / DATABASE, readonly=True)

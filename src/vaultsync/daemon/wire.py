@@ -13,6 +13,7 @@ from vaultsync.core.model import (
     Emptied,
     Event,
     Held,
+    Mount,
     State,
     Status,
     Transfer,
@@ -79,6 +80,7 @@ def status_from_json(told: dict[str, Any]) -> Status:
             "scanned_at": _seconds(told["scanned_at"]),
             "polled_at": _seconds(told["polled_at"]),
             "warnings": tuple(told.get("warnings", ())),
+            "drive": Mount(**told["drive"]) if told.get("drive") else None,
         }
     )
 

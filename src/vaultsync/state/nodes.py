@@ -115,6 +115,13 @@ class NodeRows:
         rows = self._db.execute("SELECT id FROM node WHERE dirty = 1").fetchall()
         return [int(number) for (number,) in rows]
 
+    def pinned_elsewhere(self) -> list[int]:
+        """The files that are pinned, and not all here. Walks all rows: for the start."""
+        rows = self._db.execute(
+            "SELECT id FROM node WHERE pinned = 1 AND kind = 'file' AND here < 2"
+        ).fetchall()
+        return [int(number) for (number,) in rows]
+
     # Names
 
     def find(self, parent: int, name: bytes) -> int:

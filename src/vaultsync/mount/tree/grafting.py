@@ -143,6 +143,7 @@ class Grafting(Naming):
                 self.detach(change, parent, name, old)
                 effects.inodes.append(old.id)
             node = change.new(values.kind, values.mode & 0o7777, self._owner, target=values.target)
+            node.pinned = old is not None and old.pinned
             self.bare(node)
             self.attach(change, parent, name, node)
             node.mtime = values.mtime

@@ -119,6 +119,8 @@ class Ground(Memory):
         self._named(parent.id, name, node.id)
         change.touch(parent)
         parent.mtime = parent.ctime = change.now
+        if parent.pinned and not node.pinned:
+            change.touch(node).pinned = True
         if node.kind is NodeKind.DIR:
             parent.nlink += 1
             self._up[node.id] = (parent.id, name)
