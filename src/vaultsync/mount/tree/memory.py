@@ -85,6 +85,10 @@ class Memory:
         self.know(node)
         return node
 
+    def known(self, number: int) -> Node | None:
+        """The node of that number, if there is one in memory."""
+        return self._alive.get(number)
+
     def fetch(self, numbers: Sequence[int]) -> None:
         """Bring nodes into memory, many at once."""
         missing = [one for one in numbers if one not in self._recent and one not in self._alive]
