@@ -152,7 +152,7 @@ class DriveHome:
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
         stack.callback(tree.close)
-        cache.peek = tree.peek
+        cache.peek = tree.known
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
         pins = marks.pins = Pins(tree, cache)

@@ -218,7 +218,7 @@ class Mounting:
             self._spawn("drive-holder", lambda taken=connection: self._answer(taken))  # type: ignore[misc]
 
     def _answer(self, connection: socket.socket) -> None:
-        """Take over what a holder offers and let it know; returns when it is not served any more."""
+        """Take over what a holder offers, and let it know; returns when its end has come."""
         with connection:
             connection.settimeout(_TAKING)
             try:

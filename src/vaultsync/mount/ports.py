@@ -354,7 +354,13 @@ class Contents(Protocol):
     `read` and `hydrate` may wait for the network, `sync` for the disk: the caller must not hold the
     drive's lock (`state.drive.DriveStore.lock`). All others never wait, and are called with it.
     Bytes that arrive for content that was truncated, dropped or replaced meanwhile are thrown away.
+
+    Attributes:
+        peek: Gives the `Node` of an inode, if there is one in memory; called with the lock. The
+            file system sets it.
     """
+
+    peek: Callable[[int], Node | None]
 
     def usable(self, node: Node, offset: int, size: int) -> bool:
         """Whether those bytes are here, so that `read` would not have to wait."""
@@ -412,8 +418,24 @@ class Contents(Protocol):
     def measure(self, node: Node) -> tuple[int, int] | None:
         """Size and mtime in nanoseconds of the cache file; None when there is none.
 
+        Asked at the start for dirty content, whose last writes the row may not know.
         The mtime is that of the last write; of content that was not written to since it was
         fetched or became clean, it is meaningless and before 2004.
+        """
+        ...
+
+    def fill(self, node: Node, data: bytes) -> None:
+        """All bytes of a clean file of which nothing is here, as they came with what is told of it.
+
+        They are kept if there is room for them; else, or when something is here, nothing is done.
+        """
+        ...
+
+    def copy(self, source: Node, node: Node) -> None:
+        """A clean file of which nothing is here holds what another one holds: begin to copy that.
+
+        Only what is all here, clean, and stays so meanwhile is copied, and only if there is room;
+        else the bytes are fetched when somebody wants them.
         """
         ...
 
@@ -433,13 +455,6 @@ class Contents(Protocol):
 
     def drop(self, node: Node) -> None:
         """The node is gone: its bytes go, once the transaction under way has been committed."""
-        ...
-
-    def measure(self, node: Node) -> tuple[int, int] | None:
-        """Bytes and mtime (nanoseconds since the epoch) of the cache file; None without one.
-
-        Asked at the start for dirty content, whose last writes the row may not know.
-        """
         ...
 
     def space(self) -> Space:

@@ -111,8 +111,8 @@ class World:
             kept=self.kept,
             threads=self.threads,
             patience=self.patience,
-            peek=self.nodes.get,
         )
+        self.cache.peek = self.nodes.get
 
     def close(self) -> None:
         self.vault.gate.set()

@@ -45,6 +45,7 @@ class MemoryFiles:
         cold: Nodes whose reads, and opens, have to wait for `gate`.
         asked: Names of the methods that had to wait.
         synced: Nodes that were synced.
+        kills: Whether setuid was to be taken away, of each open and write.
     """
 
     def __init__(self, place: Path | None = None) -> None:
@@ -54,6 +55,7 @@ class MemoryFiles:
         self.synced: list[int] = []
         self.forgotten: list[tuple[int, int]] = []
         self.keep = True
+        self.kills: list[bool] = []
         self._lock = threading.RLock()
         self._place = place
         self._now = time.time_ns()
@@ -279,7 +281,8 @@ class MemoryFiles:
 
     # Files
 
-    def open(self, node: int, flags: int, *, wait: bool) -> tuple[int, bool]:
+    def open(self, node: int, flags: int, *, wait: bool, kill: bool = True) -> tuple[int, bool]:
+        self.kills.append(kill)
         if node in self._names:
             raise fault(errno.EISDIR)
         if flags & os.O_TRUNC:
@@ -307,7 +310,17 @@ class MemoryFiles:
             content = os.pread(self._fd(node), size, offset)
         return content + bytes(size - len(content))
 
-    def write(self, node: int, handle: int, offset: int, data: memoryview, *, wait: bool) -> int:
+    def write(
+        self,
+        node: int,
+        handle: int,
+        offset: int,
+        data: memoryview,
+        *,
+        wait: bool,
+        kill: bool = True,
+    ) -> int:
+        self.kills.append(kill)
         if node in self.cold and not wait:
             raise WouldBlock
         with self._lock:

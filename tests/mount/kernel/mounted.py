@@ -25,7 +25,7 @@ needs_fuse = pytest.mark.skipif(
     reason="needs /dev/fuse and fusermount3",
 )
 _LIMIT = 30.0
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parents[3]
 
 
 class Mounted:

@@ -232,6 +232,18 @@ def test_long_messages_that_wait_keep_their_bytes(wired: Wire, files: MemoryFile
         assert written == content
 
 
+def test_setuid_is_taken_away_when_the_kernel_says_so(wired: Wire, files: MemoryFiles) -> None:
+    node = a_file(files, b"name", b"")
+    files.kills.clear()
+    for how in (0, wire.WRITE_KILL_SUIDGID):
+        head = pack("<QQIIQII", 5, 0, 3, how, 0, 0, 0)
+        assert wired.ask(wire.WRITE, head + b"abc", node=node.id)[0] == 0
+    for how in (0, wire.OPEN_KILL_SUIDGID):
+        assert wired.ask(wire.OPEN, pack("<II", os.O_RDWR, how), node=node.id)[0] == 0
+
+    assert files.kills == [False, True, False, True]
+
+
 def test_more_wait_than_there_are_threads(files: MemoryFiles) -> None:
     wired = Wire(files, threads=1)
     node = a_file(files)
@@ -295,7 +307,7 @@ def test_write_that_has_begun_is_not_broken_off(
 ) -> None:
     begun, go = threading.Event(), threading.Event()
 
-    def write(*_arguments: Any, wait: bool) -> int:
+    def write(*_arguments: Any, wait: bool, kill: bool) -> int:
         if not wait:
             raise WouldBlock
         begun.set()

@@ -151,14 +151,14 @@ CASES: dict[str, tuple[int, bytes, Any, tuple[Any, ...], bytes]] = {
         wire.OPEN,
         pack("<II", os.O_RDWR, 0),
         (5, True),
-        ("open", 9, os.O_RDWR, False),
+        ("open", 9, os.O_RDWR, False, False),
         bytes.fromhex("0500000000000000 02000000 00000000"),
     ),
     "open to read": (
         wire.OPEN,
         pack("<II", os.O_RDONLY, 0),
         (5, False),
-        ("open", 9, os.O_RDONLY, False),
+        ("open", 9, os.O_RDONLY, False, False),
         bytes.fromhex("0500000000000000 20000000 00000000"),
     ),
     "read": (
@@ -172,7 +172,7 @@ CASES: dict[str, tuple[int, bytes, Any, tuple[Any, ...], bytes]] = {
         wire.WRITE,
         pack("<QQIIQII", 5, 4096, 7, 0, 0, 0, 0) + b"content",
         7,
-        ("write", 9, 5, 4096, b"content", False),
+        ("write", 9, 5, 4096, b"content", False, False),
         bytes.fromhex("07000000 00000000"),
     ),
     "statfs": (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vaultsync.mount.ports import Node, Space
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from vaultsync.state.drive import DriveStore
@@ -28,6 +29,8 @@ class FolderContents:
         open: How often each node is open.
         synced: Nodes that were synced.
         fault: Raised by the next write, half-way.
+        cleaned: Nodes that became clean.
+        looked: Nodes of which `here` may be believed, as of the last call.
     """
 
     def __init__(self, folder: Path, store: DriveStore) -> None:
@@ -38,11 +41,15 @@ class FolderContents:
         self.open: dict[int, int] = {}
         self.synced: list[int] = []
         self.fault: OSError | None = None
+        self.cleaned: list[int] = []
+        self.looked: int = 0
+        self.peek: Callable[[int], Node | None] = lambda _: None
 
     def file(self, node: Node) -> Path:
         return self._folder / str(node.id)
 
     def usable(self, node: Node, offset: int, size: int) -> bool:
+        self.looked = node.id
         return node.here == 2
 
     def read(self, node: Node, offset: int, size: int, *, ahead: bool = True) -> bytes:
@@ -75,6 +82,7 @@ class FolderContents:
 
     def write(self, node: Node, offset: int, data: memoryview) -> int:
         assert node.here == 2
+        assert self.looked == node.id
         if self.fault is not None:
             fault, self.fault = self.fault, None
             self._put(node, offset, data[: len(data) // 2])
@@ -93,6 +101,7 @@ class FolderContents:
 
     def truncate(self, node: Node, size: int) -> None:
         assert node.here == 2 or size == 0
+        assert self.looked == node.id
         descriptor = self._opened(node)
         try:
             os.ftruncate(descriptor, size)
@@ -103,6 +112,7 @@ class FolderContents:
 
     def allocate(self, node: Node, mode: int, offset: int, length: int) -> None:
         assert node.here == 2
+        assert self.looked == node.id
         descriptor = self._opened(node)
         try:
             if os.fstat(descriptor).st_size < node.size:
@@ -133,6 +143,26 @@ class FolderContents:
     def closed(self, node: Node) -> None:
         self.open[node.id] -= 1
         assert self.open[node.id] >= 0
+
+    def fill(self, node: Node, data: bytes) -> None:
+        assert not node.dirty
+        assert len(data) == node.size
+        if node.here == 0:
+            self.file(node).write_bytes(data)
+            with self._store.transaction():
+                self._whole(node)
+
+    def copy(self, source: Node, node: Node) -> None:
+        if source.here == 2 and not source.dirty:
+            self.fill(node, self.file(source).read_bytes())
+
+    def replaced(self, node: Node) -> None:
+        raise NotImplementedError
+
+    def clean(self, node: Node) -> None:
+        assert self._store._depth, "outside of the transaction"
+        assert not node.dirty
+        self.cleaned.append(node.id)
 
     def drop(self, node: Node) -> None:
         self.file(node).unlink(missing_ok=True)

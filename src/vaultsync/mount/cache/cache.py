@@ -51,9 +51,11 @@ class Cache:
         kept: Bytes to be kept free on a disk of so many; None: as everywhere.
         threads: How many requests there are at once, at most.
         patience: Seconds that a passing fault is borne before a read fails with EIO.
-        peek: Gives the `Node` of an inode, if there is one in memory; called with the lock.
 
     Attributes:
+        peek: As in `ports.Contents`; the tree sets it.
+        relocate: Asked, without the lock, for a new origin of content that is not at its old one
+            any more: it changes the node's, if it knows one, and tells whether it does.
         losses: Nodes whose dirty content was not there at the start: it is lost.
     """
 
@@ -67,7 +69,6 @@ class Cache:
         kept: Callable[[int], int] | None = None,
         threads: int = 16,
         patience: float = 10.0,
-        peek: Callable[[int], Node | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._rows = ExtentStore(store)
@@ -91,7 +92,7 @@ class Cache:
             self._sealing,
         )
         self._reader = Reader(store, self._files, self._shelf, self._hydration, self._sealing)
-        self.peek = peek
+        self.peek: Callable[[int], Node | None] = lambda _: None
         self.losses = self._shelf.losses = clear(
             store, self._rows, self._files, Path("/proc/sys/kernel/random/boot_id")
         )
@@ -116,6 +117,15 @@ class Cache:
         with self._store.lock:
             self._room.flush()
         self._files.close()
+
+    @property
+    def relocate(self) -> Callable[[Node], bool]:
+        """As above."""
+        return self._hydration.relocate
+
+    @relocate.setter
+    def relocate(self, relocate: Callable[[Node], bool]) -> None:
+        self._hydration.relocate = relocate
 
     @property
     def used(self) -> int:
@@ -243,6 +253,21 @@ class Cache:
             self._files.count(handle)
         finally:
             self._files.give(handle)
+
+    def fill(self, node: Node, data: bytes) -> None:
+        """Keep all bytes of a clean file of which nothing is here, if there is room."""
+        with self._store.lock:
+            if node.here == 0 and not node.dirty and 0 < node.size == len(data):
+                self._hydration.fill(self._shelf.state(node), data)
+
+    def copy(self, source: Node, node: Node) -> None:
+        """Begin to copy what a clean file holds wholly to one of which nothing is here."""
+        with self._store.lock:
+            if node.here or node.dirty or not 0 < node.size == source.size or source.dirty:
+                return
+            model = self._shelf.state(source)
+            if self._shelf.whole(model) and not model.touched:
+                self._hydration.copy(self._shelf.state(node), model)
 
     def replaced(self, node: Node) -> None:
         """The node's size and origin name another version now: what is here is of no use.

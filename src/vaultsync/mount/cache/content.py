@@ -39,6 +39,7 @@ class Flight:
         start: The first byte.
         stop: The byte after the last.
         stored: Whether it goes into the file; otherwise into `data`.
+        model: Content of the drive that holds the same, to be copied from; its epoch then.
         urgent: Whether somebody waits for it.
         begun: A thread has taken it.
         landed: Set in the end.
@@ -53,6 +54,7 @@ class Flight:
     stop: int
     stored: bool = True
     urgent: bool = True
+    model: tuple[Content, int] | None = None
     begun: bool = False
     landed: threading.Event = field(default_factory=threading.Event)
     error: OSError | None = None

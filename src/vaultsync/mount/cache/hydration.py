@@ -22,7 +22,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Retry, VaultsyncError
+from vaultsync.core.errors import Retry, Stale, VaultsyncError
 from vaultsync.mount.cache.content import Flight
 from vaultsync.mount.cache.files import write_fully
 from vaultsync.mount.cache.readahead import BLOCK, GRAIN, LARGEST, cut, plan
@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from vaultsync.mount.cache.files import Files, Handle
     from vaultsync.mount.cache.pool import Pool
     from vaultsync.mount.cache.sealing import Sealing
-    from vaultsync.mount.ports import Source
+    from vaultsync.mount.ports import Node, Source
     from vaultsync.state.drive import DriveStore
     from vaultsync.state.extents import ExtentStore
 
 AHEAD = 16
 """Ranges of one file that are on their way at once, at most."""
+_COPIED = 64 << 20
+"""Bytes copied within the drive at once."""
 CALM = 5.0
 """Seconds after a failure in which no long patience is had with the network."""
 _log = logging.getLogger(__name__)
@@ -59,6 +61,10 @@ class Hydration:
         source: The vault.
         patience: Seconds that a passing fault is borne before a read fails.
         sealing: What comes after the last range.
+
+    Attributes:
+        relocate: Asked, without the lock, for a new origin of content that is not at its old one
+            any more; whether there is one.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Hydration:
         self._source = source
         self._patience = patience
         self._sealing = sealing
+        self.relocate: Callable[[Node], bool] = lambda _: False
         self._closing = threading.Event()
         self._failed = -CALM
         self._moved = 0.0
@@ -143,6 +150,33 @@ class Hydration:
             self._send(state, start, stop, stored=True, urgent=False)
         # What is not stored is of no use here; it is fetched again.
         return list(state.flights)
+
+    def fill(self, state: Content, data: bytes) -> None:
+        """Keep all bytes of content of which nothing is here or on its way. With the lock.
+
+        That they are safely on the disk is waited for when somebody writes to the content.
+        """
+        if state.flights or state.started or not self._room.promise(len(data)):
+            return
+        flight = Flight(state, state.epoch, 0, len(data))
+        try:
+            handle = self._target(state)
+            try:
+                write_fully(handle.descriptor, 0, data)
+                self._record(flight, handle, seal=False)
+            finally:
+                self._files.give(handle)
+        finally:
+            self._room.keep(len(data))
+
+    def copy(self, state: Content, model: Content) -> None:
+        """Begin to copy content that is all here to other content. With the lock."""
+        size = state.node.size
+        if state.flights or state.started or not self._room.promise(size):
+            return
+        flight = Flight(state, state.epoch, 0, size, model=(model, model.epoch))
+        state.flights.append(flight)
+        self._submit(flight, partial(self._fly, flight))
 
     def wait(self, flight: Flight) -> None:
         """Until it has landed. OSError when it failed, or does not move any more."""
@@ -245,7 +279,7 @@ class Hydration:
             handle = self._target(flight.state)
         try:
             write = partial(write_fully, handle.descriptor)
-            if self._transfer(flight, write):
+            if self._duplicate(flight, handle) or self._transfer(flight, write):
                 self._record(flight, handle)
         finally:
             self._files.give(handle)
@@ -258,16 +292,43 @@ class Hydration:
             return self._files.make(state.node.id, state.node.size)
         return self._files.take(state.node.id)
 
+    def _duplicate(self, flight: Flight, handle: Handle) -> bool:
+        """Copy the range from where the drive has it; False: it has to be fetched."""
+        if flight.model is None:
+            return False
+        model, epoch = flight.model
+        try:
+            source = self._files.take(model.node.id)
+        except OSError:
+            return False
+        try:
+            at = flight.start
+            while at < flight.stop and self._current(flight):
+                step = min(_COPIED, flight.stop - at)
+                count = os.copy_file_range(source.descriptor, handle.descriptor, step, at, at)
+                if not count:
+                    return False
+                at += count
+                flight.moved = self._moved = time.monotonic()
+            with self._store.lock:
+                node = model.node
+                same = model.epoch == epoch and not (model.touched or node.dirty)
+                return same and node.here == 2 and at == flight.stop
+        except OSError:
+            return False
+        finally:
+            self._files.give(source)
+
     def _transfer(self, flight: Flight, put: Callable[[int, bytes], object]) -> bool:
         """Fetch the range; passing faults are borne for a while. False: it is not wanted any more.
 
         A vault that could not be reached a moment ago is not waited for that long again.
         """
         node = flight.state.node
-        if node.o_path is None or node.o_etag is None:
-            raise OSError(errno.EIO, "this content is nowhere")
-        origin = (node.o_path, node.o_etag, node.o_version)
+        with self._store.lock:
+            origin = _origin(node)
         begun = time.monotonic()
+        relocated = False
         patience = self._patience
         if begun - self._failed < CALM:
             patience /= 10
@@ -285,6 +346,13 @@ class Hydration:
                 if at == flight.stop:
                     return True
                 fault = Retry("Fewer bytes came than were asked for.")
+            except Stale:
+                if relocated or not self.relocate(node):
+                    raise
+                relocated = True
+                with self._store.lock:
+                    origin = _origin(node)
+                continue
             except Retry as error:
                 fault = error
             pause = max(pause, fault.after or 0.0)
@@ -296,7 +364,7 @@ class Hydration:
                 return False
             pause *= 2
 
-    def _record(self, flight: Flight, handle: Handle) -> None:
+    def _record(self, flight: Flight, handle: Handle, *, seal: bool = True) -> None:
         state = flight.state
         with self._store.lock:
             if not self._current(flight):
@@ -310,8 +378,14 @@ class Hydration:
                 raise
             state.node.here = 1
             self._files.count(handle)
-            if self.spans(state).covers(0, state.node.size):
+            if seal and self.spans(state).covers(0, state.node.size):
                 self._sealing.begin(state, fetched=True)
+
+
+def _origin(node: Node) -> tuple[str, str, str | None]:
+    if node.o_path is None or node.o_etag is None:
+        raise OSError(errno.EIO, "this content is nowhere")
+    return node.o_path, node.o_etag, node.o_version
 
 
 def _without(gaps: list[tuple[int, int]], taken: Iterable[Flight]) -> list[tuple[int, int]]:

@@ -253,8 +253,9 @@ class Operations:
     # Files
 
     def _open(self, m: memoryview, _size: int, unique: int, node: int, wait: bool) -> Reply:
-        flags, _ = wire.OPEN_IN.unpack_from(m, _BODY)
-        handle, keep = self._files.open(node, flags, wait=wait)
+        flags, more = wire.OPEN_IN.unpack_from(m, _BODY)
+        kill = bool(more & wire.OPEN_KILL_SUIDGID)
+        handle, keep = self._files.open(node, flags, wait=wait, kill=kill)
         # Whoever only reads has nothing to be told of when he closes; it saves a request.
         answer = 0 if flags & os.O_ACCMODE else NO_FLUSH
         return replies.opened(unique, handle, answer | KEEP_CACHE if keep else answer)
@@ -264,12 +265,14 @@ class Operations:
         return replies.data(unique, self._files.read(node, handle, offset, size, wait=wait))
 
     def _write(self, m: memoryview, size: int, unique: int, node: int, wait: bool) -> Reply:
-        handle, offset, length = wire.WRITE_IN.unpack_from(m, _BODY)
+        handle, offset, length, flags = wire.WRITE_IN.unpack_from(m, _BODY)
         end = wire.WRITE_DATA + length
         if end > size:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         content = m[wire.WRITE_DATA : end]
-        return replies.size(unique, self._files.write(node, handle, offset, content, wait=wait))
+        kill = bool(flags & wire.WRITE_KILL_SUIDGID)
+        done = self._files.write(node, handle, offset, content, wait=wait, kill=kill)
+        return replies.size(unique, done)
 
     def _flush(self, m: memoryview, _size: int, unique: int, node: int, _wait: bool) -> Reply:
         self._files.flush(node, wire.HANDLE_IN.unpack_from(m, _BODY)[0])

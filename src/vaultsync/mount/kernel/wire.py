@@ -107,7 +107,7 @@ CREATE_IN = Struct("=IIII")
 """Flags, mode, umask, flags of FUSE."""
 READ_IN = Struct("=QQI")
 """Handle, offset, size; then 20 bytes."""
-WRITE_IN = Struct("=QQI")
+WRITE_IN = Struct("=QQII")
 """Handle, offset, size; then 20 bytes, and the data."""
 HANDLE_IN = Struct("=Q")
 """RELEASE, RELEASEDIR and FLUSH begin with it."""
@@ -127,6 +127,8 @@ COPY_IN = Struct("=QQQQQQQ")
 """Handle, offset, target's node, its handle, its offset, length, flags."""
 
 FSYNC_DATA_ONLY: Final = 1
+OPEN_KILL_SUIDGID: Final = 1
+WRITE_KILL_SUIDGID: Final = 1 << 2
 
 # What INIT agrees on
 

@@ -170,7 +170,7 @@ class Files(Naming):
         for _ in range(_TRIES):
             with self.store.lock:
                 node = self.file(number)
-                if node.here == 2:
+                if self._entire(node):
                     yield node
                     return
                 if not wait:
@@ -179,13 +179,18 @@ class Files(Naming):
             try:
                 self.contents.hydrate(node)
                 with self.store.lock:
-                    if node.here == 2:
+                    if self._entire(node):
                         yield node
                         return
             finally:
                 with self.store.lock:
                     self.contents.closed(node)
         raise fail(errno.EIO)
+
+    def _entire(self, node: Node) -> bool:
+        """Whether all is here, after a look at the file: what `here` says may be believed then."""
+        self.contents.usable(node, 0, node.size)
+        return node.here == 2
 
     def _soil(self, node: Node, *, kill: bool) -> None:
         """Commit that content is going to differ from its origin, before it does."""
@@ -263,7 +268,7 @@ class Files(Naming):
                 if kill:
                     self._strip(node)
             return
-        if node.here == 2:
+        if self._entire(node):
             self._soil(node, kill=kill)
         with Change(self) as change:
             # What is not all here becomes dirty together with being empty: before, it had nothing
@@ -312,7 +317,7 @@ class Files(Naming):
             self.adopt(handle, looked)
             if not 0 <= offset < looked.size:
                 raise fail(errno.ENXIO)
-            if looked.here != 2:
+            if not self._entire(looked):
                 return offset if whence == SEEK_DATA else looked.size
             try:
                 found = self.contents.seek(looked, offset, whence)

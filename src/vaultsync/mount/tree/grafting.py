@@ -248,6 +248,7 @@ class Grafting(Naming):
             noted.dirty = False
             noted.sha256 = sha256
             noted.o_path, noted.o_etag, noted.o_version = origin
+            self.contents.clean(noted)
             return True
 
     def _as_it_was(self, number: int, change: int) -> Node | None:

@@ -85,8 +85,8 @@ class Memory:
         self.know(node)
         return node
 
-    def peek(self, number: int) -> Node | None:
-        """The node of that number if it is in memory; the lock is held."""
+    def known(self, number: int) -> Node | None:
+        """The node of that number, if there is one in memory."""
         return self._alive.get(number)
 
     def fetch(self, numbers: Sequence[int]) -> None:

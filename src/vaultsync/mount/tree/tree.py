@@ -43,6 +43,7 @@ class Tree(Attributes, Listing, Grafting):
         keep: int = 50_000,
     ) -> None:
         super().__init__(store, contents, dirty, keep)
+        contents.peek = self.known
         self._owner = owner
         self._marks = marks
         self._readings = {}
