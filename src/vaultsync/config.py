@@ -125,27 +125,9 @@ class Drive:
     Attributes:
         cache_gb: How much of the files in the vault is kept on this disk, in GB; what is not sent
             yet, is open or pinned is kept beyond that.
-        backend: What speaks to the system: vaultsync itself, or mfusepy for systems where that
-            does not work.
-        thumbnailers: Programs whose reading must not fetch whole files, by the name of the process.
     """
 
     cache_gb: float = field(default=10.0, metadata={"range": (0.01, 1_000_000)})
-    backend: Literal["kernel", "mfusepy"] = "kernel"
-    thumbnailers: tuple[str, ...] = (
-        "tumblerd",
-        "gnome-thumbnail",
-        "evince-thumbnai",
-        "totem-video-thu",
-        "ffmpegthumbnail",
-        "kioslave5",
-        "kioworker",
-        "tracker-extract",
-        "tracker-miner-f",
-        "localsearch-3",
-        "baloo_file_extr",
-        "updatedb",
-    )
 
 
 @dataclass(frozen=True, slots=True)

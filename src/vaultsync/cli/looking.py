@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,7 +78,7 @@ def describe(found: Status, profile: Profile) -> Iterator[str]:
         yield f"{printable(found.reason)} {printable(found.hint)}".rstrip()
     for warning in found.warnings:
         yield click.style("Warning", fg="yellow") + f"    {printable(warning)}"
-    yield f"Folder     {printable(str(profile.folder.path))}"
+    yield from _place(found, profile)
     yield f"Files      {found.files:,} ({amount(found.bytes)})"
     for label, count in (("Waiting", found.pending), ("Blocked", found.blocked)):
         if count:
@@ -90,6 +91,16 @@ def describe(found: Status, profile: Profile) -> Iterator[str]:
         size = amount(transfer.size)
         yield f"{str(transfer.verb).capitalize():<10} {printable(transfer.path)} ({size})"
     yield f"Looked     here {ago(found.scanned_at)}, in the vault {ago(found.polled_at)}"
+
+
+def _place(found: Status, profile: Profile) -> Iterator[str]:
+    drive = found.drive
+    if drive is None:
+        yield f"Folder     {printable(str(profile.folder.path))}"
+        return
+    mounted = "not mounted" if drive.at is None else "mounted"
+    yield f"Drive      {printable(drive.at or str(profile.folder.path))} ({mounted})"
+    yield f"Cache      {amount(drive.cached)} of {amount(drive.limit)}"
 
 
 def verdict(found: Status) -> int:
@@ -151,7 +162,7 @@ def _step(call: Call, told: dict[str, str], sentence: str, step: str) -> None:
 @click.argument("path")
 @click.pass_obj
 def why(call: Call, path: str) -> None:
-    """Tell what decides about one PATH of the folder."""
+    """Tell what decides about one PATH of the folder or drive."""
     told = call.client.why(relative(call, path))
     call.screen.result(told, _explain(told))
 
@@ -161,8 +172,21 @@ def relative(call: Call, path: str) -> str:
     shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     if not shown.startswith("/"):
         return shown.removeprefix("./")
-    folder = str(call.profile.folder.path).rstrip("/") + "/"
-    return shown.removeprefix(folder) if shown.startswith(folder) else shown
+    for place in _places(call):
+        if (shown + "/").startswith(place):
+            return shown.removeprefix(place)
+    return shown
+
+
+def _places(call: Call) -> Iterator[str]:
+    """Where what is in the vault is shown, each with a `/` at its end."""
+    profile = call.profile
+    yield str(profile.folder.path).rstrip("/") + "/"
+    if profile.folder.kind == "drive":
+        with suppress(NotRunning):
+            drive = call.client.status().drive
+            if drive is not None and drive.at is not None:
+                yield drive.at.rstrip("/") + "/"
 
 
 def _explain(told: dict[str, Any]) -> Iterator[str]:

@@ -42,6 +42,7 @@ FAMILIES = {
         "resume": "steering",
         "held": "held",
     },
+    "Drive": {"mount": "drive", "unmount": "drive", "pin": "drive", "unpin": "drive"},
     "Files": {"trash": "trash", "versions": "versions", "restore": "versions"},
     "Cloud": {"cloud": "backend"},
 }

@@ -37,35 +37,52 @@ def start(call: Call, timeout: float) -> None:
             f"The daemon is running already (process {running['pid']}).",
             "`vaultsync status` shows what it does.",
         )
-    make_private(call.places.state_dir)
-    words = call.places.state_dir / "daemon.err"
-    process = _spawn(call, words)
-    about = _await_answer(call, process, words, timeout)
+    about = start_daemon(call, timeout)
     call.screen.result(about)
     call.screen.note(f"The daemon runs (process {about['pid']}).")
 
 
-def _spawn(call: Call, words: Path) -> subprocess.Popen[bytes]:
-    """Start the daemon in a session of its own.
+def start_daemon(call: Call, timeout: float) -> dict[str, object]:
+    """Start the daemon, which is not running, and return what it says of itself."""
+    make_private(call.places.state_dir)
+    words = call.places.state_dir / "daemon.err"
+    process = spawn(call, words, "daemon", "--background")
+    return _await_answer(call, process, words, timeout)
+
+
+def spawn(
+    call: Call, words: Path, *command: str, keep: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, with its errors as JSON.
 
     Args:
         call: Which profile.
-        words: Where its standard error goes; log lines go to the log file.
+        words: Where its standard output and error go.
+        command: The command.
+        keep: Descriptors that it gets.
     """
-    command = [sys.executable, "-m", "vaultsync.cli", "--profile", call.profile_name]
+    program = [sys.executable, "-m", "vaultsync.cli", "--profile", call.profile_name]
     if call.config_dir is not None:
-        command += ["--config-dir", str(call.config_dir.absolute())]
-    command += ["-v"] if call.verbose else []
+        program += ["--config-dir", str(call.config_dir.absolute())]
+    program += ["-v"] if call.verbose else []
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with os.fdopen(os.open(words, flags, 0o600), "wb") as stream:
         return subprocess.Popen(
-            [*command, "daemon", "--background", "--json"],
+            [*program, *command, "--json"],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
             cwd="/",
             start_new_session=True,
+            env=_own_environment(),
+            pass_fds=keep,
         )
+
+
+def _own_environment() -> dict[str, str]:
+    """What a process sees that is nobody's service: ours may be the one that systemd watches."""
+    watched = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    return {name: value for name, value in os.environ.items() if name not in watched}
 
 
 def _await_answer(
@@ -82,7 +99,7 @@ def _await_answer(
             process.wait(_ASK_EVERY)
         except subprocess.TimeoutExpired:
             continue
-        raise _last_words(call, words, process.returncode)
+        raise last_words(words, process.returncode, call.places.log)
     process.terminate()
     process.wait()
     raise TimedOut(
@@ -90,8 +107,8 @@ def _await_answer(
     )
 
 
-def _last_words(call: Call, words: Path, code: int) -> VaultsyncError:
-    """The error with which a daemon ended."""
+def last_words(words: Path, code: int, log: Path) -> VaultsyncError:
+    """The error with which a process in the background ended."""
     import json  # noqa: PLC0415
 
     from vaultsync.daemon import wire  # noqa: PLC0415
@@ -99,7 +116,7 @@ def _last_words(call: Call, words: Path, code: int) -> VaultsyncError:
     for line in reversed(words.read_text(errors="replace").splitlines()):
         if line.startswith("{"):
             return wire.error_from_json(json.loads(line).get("error", {}))
-    return errors.Fatal(f"The daemon ended at once with code {code}.", f"See {call.places.log}.")
+    return errors.Fatal(f"It ended at once with code {code}.", f"See {log}.")
 
 
 @click.command(cls=Verb)

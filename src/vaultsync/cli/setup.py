@@ -38,11 +38,22 @@ _IDS = ("region", "user_pool_id", "client_id", "identity_pool_id", "bucket")
 @click.option("--endpoint", "endpoint_url", metavar="URL", help="One endpoint for all services.")
 @click.option("--prefix", help="Where each person's files are, such as private/{identity_id}/.")
 @click.option("--folder", type=click.Path(path_type=Path), help="The folder to keep in sync.")
+@click.option(
+    "--drive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A drive instead, mounted there.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask: make the folder, replace the settings.")
 @click.pass_obj
-def init(call: Call, /, *, folder: Path | None, yes: bool, **source: Any) -> None:
-    """Bind a folder to a vault."""
+def init(
+    call: Call, /, *, folder: Path | None, drive: Path | None, yes: bool, **source: Any
+) -> None:
+    """Bind a folder to a vault, or a drive that shows what is in it and keeps what was used."""
     cloud = _chosen(call, **source)
+    if folder is not None and drive is not None:
+        raise Usage("A profile is a folder or a drive.", "Give one of --folder and --drive.")
+    folder = folder or drive
     if folder is None:
         folder = Path(call.screen.ask("Folder to keep in sync", "--folder PATH"))
     # As written: the environment speaks of one profile, and here it is about all of them.
@@ -63,8 +74,10 @@ def init(call: Call, /, *, folder: Path | None, yes: bool, **source: Any) -> Non
         for key, value in asdict(cloud).items()
     }
     values["folder.path"] = path
+    values["folder.kind"] = None if drive is None else "drive"
     config.save(call.places.config_file, call.profile_name, values)
-    told = {"profile": call.profile_name, "folder": str(path), "cloud": asdict(cloud)}
+    kind = "folder" if drive is None else "drive"
+    told = {"profile": call.profile_name, kind: str(path), "cloud": asdict(cloud)}
     told["cloud"].pop("client_secret")  # type: ignore[attr-defined]
     call.screen.result(told)
     call.screen.note(f"{path} belongs to the vault {cloud.bucket}.")

@@ -15,13 +15,14 @@ import logging
 import os
 import socket
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from vaultsync.core.errors import AnotherInstance, Fatal, Retry, VaultsyncError
 from vaultsync.core.model import Mount
 from vaultsync.daemon import wire
 from vaultsync.daemon.api import listen
+from vaultsync.daemon.offer import Offer
 from vaultsync.mount.kernel import holder
 from vaultsync.mount.kernel.kernel import Kernel
 from vaultsync.mount.kernel.wire import Agreed
@@ -42,29 +43,6 @@ _GREETING = 30.0
 """Seconds for the kernel to begin to speak on a new mount."""
 _ENDING = 8.0
 """Seconds that are waited for the thread that serves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a holder says of the mount that it hands over.
-
-    Attributes:
-        mount: Names this mount, and no other one.
-        at: The mount point.
-        pid: The holder's process.
-        served: Whether any daemon has said that it serves the mount.
-        cache: Gigabytes that the cache may take as long as it is mounted; None: as is set.
-    """
-
-    mount: str
-    at: str
-    pid: int
-    served: bool = False
-    cache: float | None = None
-
-    def described(self) -> dict[str, Any]:
-        """As it travels."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 class Remount(Fatal):
