@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,8 +34,7 @@ def installed(name: str, folder: Path, **replace: str) -> Path:
     """A copy of a unit whose program exists."""
     text = (UNITS / name).read_text()
     lines = [
-        f"ExecStart={PROGRAM} daemon" if line.startswith("ExecStart=") else line
-        for line in text.splitlines()
+        re.sub(r"^(Exec\w+=-?)\S+", rf"\g<1>{PROGRAM}", line) for line in text.splitlines()
     ]
     copy = folder / name.replace("@.", "@root.")
     copy.write_text("\n".join(replace.get(line, line) for line in lines) + "\n")
@@ -46,7 +46,12 @@ needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is n
 
 @needs_systemd
 @pytest.mark.parametrize(
-    ("name", "options"), [("vaultsync.service", ["--user"]), ("vaultsync@.service", [])]
+    ("name", "options"),
+    [
+        ("vaultsync.service", ["--user"]),
+        ("vaultsync@.service", []),
+        ("vaultsync-mount@.service", ["--user"]),
+    ],
 )
 def test_systemd_finds_nothing_wrong(name: str, options: list[str], tmp_path: Path) -> None:
     verdict = verify(installed(name, tmp_path), *options, runtime=tmp_path / "run")
@@ -73,3 +78,18 @@ def test_what_the_daemon_relies_on(name: str) -> None:
     assert service["UMask"] == "0077"
     assert service["RuntimeDirectoryMode"] == "0700"
     assert service["NoNewPrivileges"] == "yes"
+
+
+def test_what_the_holder_of_a_mount_relies_on() -> None:
+    """An unprivileged mount fails under each of these: fusermount3 has to become root."""
+    text = (UNITS / "vaultsync-mount@.service").read_text()
+    unit = configparser.ConfigParser(strict=True, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(text)
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert "--foreground" in service["ExecStart"]
+    assert "--wait" in service["ExecStop"]
+    assert service["RestartPreventExitStatus"].split() == ["9", "77", "78"]
+    sandboxing = r"Private|Protect|Restrict(?!art)|SystemCall|Capability|NoNew|LockPers|ReadOnly"
+    assert [key for key in service if re.match(sandboxing, key) and "Prevent" not in key] == []
