@@ -115,6 +115,22 @@ class NodeRows:
         rows = self._db.execute("SELECT id FROM node WHERE dirty = 1").fetchall()
         return [int(number) for (number,) in rows]
 
+    def dirty_after(self, node: int, limit: int) -> list[int]:
+        """The first nodes after one whose content may differ from what their origin names."""
+        rows = self._db.execute(
+            "SELECT id FROM node WHERE dirty = 1 AND id > ? ORDER BY id LIMIT ?", (node, limit)
+        ).fetchall()
+        return [int(number) for (number,) in rows]
+
+    def clean_after(self, node: int, limit: int) -> list[int]:
+        """The first files after one that are what their origin names."""
+        rows = self._db.execute(
+            "SELECT id FROM node WHERE id > ? AND dirty = 0 AND o_path IS NOT NULL"
+            " ORDER BY id LIMIT ?",
+            (node, limit),
+        ).fetchall()
+        return [int(number) for (number,) in rows]
+
     # Names
 
     def find(self, parent: int, name: bytes) -> int:
