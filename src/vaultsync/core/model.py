@@ -23,6 +23,25 @@ IMPLIED = "implied"
 """Tag of a remote directory that exists only because keys below it do."""
 
 
+_STAND_IN = "etag:"
+
+
+def stand_in(tag: str) -> str:
+    """What stands for a digest that nobody has told: it equals itself only, and no real digest.
+
+    A side that fetches content only when it is read has it in `sha256` of entries and of the base.
+
+    Args:
+        tag: The remote side's tag of the version.
+    """
+    return _STAND_IN + tag
+
+
+def is_stand_in(sha256: str | None) -> bool:
+    """Whether what is in the place of a digest only stands for one."""
+    return sha256 is not None and sha256.startswith(_STAND_IN)
+
+
 class Kind(StrEnum):
     """What an entry is."""
 

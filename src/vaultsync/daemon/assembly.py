@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from vaultsync.config import Profile
     from vaultsync.core.ports import Clock
     from vaultsync.daemon.home import Home
-    from vaultsync.daemon.rules import Rules
     from vaultsync.paths import Places
     from vaultsync.state.store import Store
 
@@ -100,7 +99,7 @@ def assemble(
     session = account.session(profile, places, store.meta("identity") or "")
     stack.callback(session.close)
     uploads = stack.enter_context(Uploads(places.state_dir / DATABASE))
-    bucket, trust = _connect(profile, store, session, uploads, rules)
+    bucket, trust = _connect(profile, store, session, uploads, home)
     stack.callback(bucket.close)
     session.start()
     lanes = Lanes(profile.limits.transfers + 2)
@@ -111,6 +110,7 @@ def assemble(
         delete_quiet=delete_quiet,
         lanes=profile.limits.transfers,
         chance=random.random,
+        lazy=home.lazy,
     )
     engine = Engine(
         store,
@@ -130,7 +130,7 @@ def assemble(
 
 
 def _connect(
-    profile: Profile, store: Store, session: Session, uploads: Uploads, rules: Rules
+    profile: Profile, store: Store, session: Session, uploads: Uploads, home: Home
 ) -> tuple[Bucket, Trust]:
     """The remote side; needs the identity id, which is asked for once and then kept."""
     cloud = profile.cloud
@@ -154,4 +154,6 @@ def _connect(
         connections=profile.limits.transfers + 8,
     )
     trust = Trust(store, profile, transport, prefix)
-    return Bucket(transport, prefix, profile.device.name, rules, trust.permit, uploads), trust
+    device = profile.device.name
+    bucket = Bucket(transport, prefix, device, home.rules, trust.permit, uploads, home.whole)
+    return bucket, trust

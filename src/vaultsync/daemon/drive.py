@@ -18,6 +18,7 @@ from vaultsync.daemon.pins import Pins
 from vaultsync.daemon.rules import LONGEST, Rules, Seen
 from vaultsync.mount.cache.cache import Cache
 from vaultsync.mount.drive import SMALL, Drive
+from vaultsync.mount.keeping import FEW
 from vaultsync.mount.ports import NodeKind
 from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
@@ -124,7 +125,8 @@ class DriveHome:
         self._mounting: Mounting | None = None
         self._aside: tuple[str, ...] = ()
         self.rules = Rules(self._ignore, profile.folder.ignore)
-        self.whole: int | None = SMALL
+        self.whole = SMALL
+        self.lazy = True
 
     def open(self) -> None:
         """See `home.Home`."""
@@ -167,6 +169,7 @@ class DriveHome:
             resized=lambda size: setattr(cache, "limit", self._limit(size)),
             ended=lambda: self._dirty("", False),
         )
+        drive.lookup = marks.row
         drive.invalidate = mounting.telling(pins.noticed)
         stack.callback(self._forget)
         self._drive, self._cache, self._tree, self._pins = drive, cache, tree, pins
@@ -224,8 +227,9 @@ class DriveHome:
         return NoWatch()
 
     def keep(self, store: Store) -> None:
-        """See `home.Home`."""
-        self._sure.keep(store.row)
+        """See `home.Home`. As long as it finds many at once, there may be more."""
+        while self._sure.keep(store.row) >= FEW:
+            pass
 
     def warnings(self) -> tuple[str, ...]:
         """See `home.Home`."""

@@ -10,6 +10,7 @@ from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import FolderFile, Rules
 from vaultsync.daemon.watching import Watching
 from vaultsync.local.disk import Disk
+from vaultsync.remote.bucket import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +55,13 @@ class Home(Protocol):
 
     Attributes:
         rules: What is left alone.
-        whole: Bytes of an object up to which it is fetched together with what is told of it; None:
-            as the vault does by itself.
+        whole: Bytes of an object up to which it is fetched together with what is told of it.
+        lazy: Whether content is fetched when it is read only.
     """
 
     rules: Rules
-    whole: int | None
+    whole: int
+    lazy: bool
 
     def open(self) -> None:
         """Open what lives as long as the process serves the profile. Idempotent.
@@ -134,7 +136,8 @@ class FolderHome:
         self._clock = clock
         self._root = profile.folder.path
         self.rules = Rules(FolderFile(self._root), profile.folder.ignore)
-        self.whole: int | None = None
+        self.whole = WHOLE
+        self.lazy = False
 
     def open(self) -> None:
         """A folder has nothing that is open all the time."""

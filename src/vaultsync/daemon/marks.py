@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from vaultsync.core.model import Row
     from vaultsync.daemon.pins import Pins
     from vaultsync.mount.tree.tree import Tree
     from vaultsync.sync.engine import Engine
@@ -80,6 +81,13 @@ class FileMarks:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self.pins.set(node, pinned=wanted in _YES)
 
+    def row(self, path: str) -> Row:
+        """What the engine knows of a path."""
+        with self._lock:
+            if self._store is None:
+                self._store = Store(self._database, readonly=True)
+            return self._store.row(path)
+
     def close(self) -> None:
         """Close the rows."""
         with self._lock:
@@ -106,8 +114,5 @@ class FileMarks:
 
     def _agreed(self, node: Node, path: str) -> bool:
         """Whether both sides have the file as it is."""
-        with self._lock:
-            if self._store is None:
-                self._store = Store(self._database, readonly=True)
-            base = self._store.row(path).base
+        base = self.row(path).base
         return base is not None and base.local_tag == tag(node)

@@ -8,16 +8,19 @@ compares and then sets, so nothing is ever staged, half done or set aside unseen
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Blocked, Fatal, Stale
-from vaultsync.core.model import Entry, Kind
-from vaultsync.core.names import conflict_name
+from vaultsync.core.errors import Blocked, Fatal, Retry, Stale
+from vaultsync.core.model import Entry, Kind, is_stand_in, stand_in
+from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
 from vaultsync.mount.holding import Held, Snapshot, Target, tag
+from vaultsync.mount.keeping import Keeping
+from vaultsync.mount.nothing import NoBin
 from vaultsync.mount.ports import NodeKind
+from vaultsync.mount.staged import DriveCommitted, DriveStaged, read_token, verified
 from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.walk import Walk, directory_entry
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vaultsync.core.model import Seen, Unseen
+    from vaultsync.core.model import Row, Seen, Unseen
     from vaultsync.core.ports import Clock, Content, Staged
     from vaultsync.mount.ports import Contents, Invalidate, Node
     from vaultsync.mount.tree.grafting import Effects
@@ -35,47 +38,6 @@ FILE_MODE = 0o644
 """Permission bits of a file whose object tells none."""
 SMALL = 32 << 10
 """Bytes of content that are kept when they arrive with what is told of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DriveStaged:
-    """`core.ports.Staged`: what a path is going to be; of its bytes, few ones at most.
-
-    Attributes:
-        path: Where it is going to be.
-        op: The operation id.
-        sha256: Hex digest of the content, or `etag:` and the ETag where the vault tells no digest.
-        size: Bytes of content.
-        values: What the new node is to be.
-        content: All its bytes, when they are here already.
-        source: Path of the file in the drive that holds the same content, and its tag.
-    """
-
-    path: str
-    op: str
-    sha256: str
-    size: int
-    values: Values
-    content: bytes | None = None
-    source: tuple[str, str] | None = None
-
-    @property
-    def token(self) -> str:
-        """What `recover` needs: what the new node is."""
-        return json.dumps([self.values.path, self.values.etag, self.sha256])
-
-
-@dataclass(frozen=True, slots=True)
-class DriveCommitted:
-    """What a commit did.
-
-    Attributes:
-        entry: The version now shown.
-        kept: Nothing is ever replaced unseen.
-    """
-
-    entry: Entry
-    kept: str | None = None
 
 
 class Drive:
@@ -91,6 +53,7 @@ class Drive:
 
     Attributes:
         invalidate: Told what the kernel must not believe any more, while it is mounted.
+        bin: The trash, in which there is never anything.
     """
 
     def __init__(
@@ -109,6 +72,25 @@ class Drive:
         self._device = device
         self._clock = clock
         self._ignored = ignored
+        self._keeping = Keeping(tree)
+        self.bin = NoBin()
+
+    @property
+    def lookup(self) -> Callable[[str], Row] | None:
+        """Gives the row of a path, from any thread (see `relocate`); None: nobody can be asked."""
+        return self._keeping.lookup
+
+    @lookup.setter
+    def lookup(self, lookup: Callable[[str], Row]) -> None:
+        self._keeping.lookup = lookup
+
+    def keep(self, row: Callable[[str], Row]) -> int:
+        """Find out which pushes have arrived; see `Keeping.keep`."""
+        return self._keeping.keep(row)
+
+    def relocate(self, node: Node) -> bool:
+        """Find out where content is that is not at its origin; see `Keeping.relocate`."""
+        return self._keeping.relocate(node)
 
     def check(self) -> None:
         """The tree is there as long as the database is, and that is looked after elsewhere."""
@@ -152,8 +134,7 @@ class Drive:
     def identify(self, path: str, entry: Entry, like: Content | None = None) -> Entry:  # noqa: ARG002
         """Return `entry` as it is now, with its digest; fetches nothing that is known."""
         with self.open(path, entry) as content:
-            digest = content.sha256()
-            return replace(content.entry, sha256=digest)
+            return replace(content.entry, sha256=content.entry.sha256 or content.sha256())
 
     def open(self, path: str, entry: Entry) -> Content:
         """Open this very version for reading: what is not here is fetched."""
@@ -193,8 +174,9 @@ class Drive:
                 raise Blocked(f"'{path}' is a link to what cannot be a path.", "Remove it.")
             values = Values(NodeKind.LINK, 0o777, self._mtime(entry), len(target), target=target)
             return DriveStaged(path, op, digest, len(target), values)
-        few = b"".join(content.chunks()) if entry.size <= SMALL else None
-        sha256 = content.entry.sha256 or f"etag:{entry.tag}"
+        few = None if entry.size > SMALL else verified(path, content)
+        told = content.entry.sha256
+        sha256 = told or (stand_in(entry.tag) if few is None else hashlib.sha256(few).hexdigest())
         values = self._values(path, entry, sha256)
         return DriveStaged(path, op, sha256, entry.size, values, few)
 
@@ -203,8 +185,11 @@ class Drive:
         node = self._tree.find(source)
         if node is None or tag(node) != entry.tag:
             raise Stale(f"'{source}' is not the version that was seen before")
-        sha256 = entry.sha256 or node.sha256 or f"etag:{like.tag}"
-        values = self._values(path, like, sha256)
+        if node.kind is NodeKind.LINK:
+            with self.open(source, entry) as content:
+                return self.stage(path, content, op)
+        sha256 = entry.sha256 or node.sha256 or stand_in(like.tag)
+        values = self._values(path, replace(like, size=entry.size), sha256)
         return DriveStaged(path, op, sha256, entry.size, values, source=(source, entry.tag))
 
     def remember(self, staged: Staged) -> None:
@@ -214,23 +199,22 @@ class Drive:
         """Put what was staged at its path, iff the drive still shows `expected` there."""
         if not isinstance(staged, DriveStaged):
             raise Fatal("What was staged elsewhere cannot be committed here.")
+        path = staged.path
 
         def still(node: Node | None) -> bool:
-            if expected is None or expected.kind is Kind.DIR:
+            self._require_unwritten(path, node)
+            if expected is None:
                 return node is None
             return node is not None and tag(node) == expected.tag
 
-        if expected is not None and expected.kind is Kind.DIR:
-            self._remove(staged.path, lambda node: node is not None and _is_directory(node))
-        effects = self._tree.graft(staged.path, staged.values, still)
-        node = effects.node
-        if node is None:
-            raise Fatal("What was put into the drive is not there.")
-        self._fill(node, staged)
+        with self._tree.store.lock:
+            effects = self._tree.graft(path, staged.values, still)
+            node = effects.node
+            entry = None if node is None else self.entry(node)
+            if node is None or entry is None:
+                raise Fatal("What was put into the drive is not there.")
+            self._fill(node, staged)
         self._tell(effects, content=True)
-        entry = self.entry(node)
-        if entry is None:
-            raise Fatal("What was put into the drive is something else.")
         return DriveCommitted(entry)
 
     def discard(self, token: str) -> None:
@@ -238,7 +222,7 @@ class Drive:
 
     def recover(self, path: str, op: str, token: str) -> Entry | None:  # noqa: ARG002
         """Tell whether a commit happened: what is at the path then comes from the same version."""
-        source, etag, sha256 = json.loads(token)
+        source, etag, sha256 = read_token(token)
         node = self._tree.find(path)
         if node is None:
             return None
@@ -266,52 +250,70 @@ class Drive:
         return directory_entry(self._tree, node, path, self._ignored)
 
     def delete(self, path: str, expected: Entry) -> None:
-        """Remove one file, link or empty directory; who has it open keeps it.
-
-        What a program has open for writing comes back as a conflict copy when it writes to it.
-        """
+        """Remove one file, link or empty directory; who reads it goes on reading."""
         wants_directory = expected.kind is Kind.DIR
         node = self._tree.find(path.rstrip("/"))
         if node is None or _is_directory(node) != wants_directory:
             return
-
-        def still(node: Node | None) -> bool:
-            return node is not None and (wants_directory or tag(node) == expected.tag)
-
-        self._remove(path.rstrip("/"), still)
+        self._remove(path.rstrip("/"), _is_a_directory if wants_directory else _is(expected))
 
     def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
         """Set mtime and permission bits of the expected version; return it as it is then."""
-        effects = self._tree.adjust(
-            path,
-            lambda node: node is not None and tag(node) == expected.tag,
-            mtime_ns=mtime_ns,
-            mode=mode,
-        )
+        with self._tree.store.lock:
+            effects = self._tree.adjust(path, _is(expected), mtime_ns=mtime_ns, mode=mode)
+            entry = None if effects.node is None else self.entry(effects.node)
         self._tell(effects)
-        entry = None if effects.node is None else self.entry(effects.node)
         if entry is None:
             raise Stale(f"'{path}' vanished in the meantime")
         return replace(entry, sha256=entry.sha256 or expected.sha256)
 
     def set_aside(self, path: str, expected: Entry) -> str:
-        """Rename the expected version to its conflict name; return the copy's path."""
+        """Rename the expected version to its conflict name; return the copy's path.
+
+        Who has it open goes on with it under that name.
+        """
         known = self.identify(path, expected)
+        digest = known.sha256 or ""
+        if is_stand_in(digest):
+            digest = hashlib.sha256(digest.encode()).hexdigest()
+        copy = self._existing_copy(path, known, digest)
+        if copy is not None:
+            self._remove(path, _is(known))
+            return copy
         when = datetime.fromtimestamp(self._clock.now())  # noqa: DTZ006 - local time, for people
-        while True:
-            copy = conflict_name(path, self._device, when, known.sha256 or "")
-            there = self._tree.find(copy)
-            if there is None:
-                effects = self._tree.shift(
-                    path, copy, lambda node: node is not None and tag(node) == known.tag
-                )
-                self._tell(effects)
-                return copy
-            entry = self.entry(there)
-            if entry is not None and entry.sha256 == known.sha256:
-                self._remove(path, lambda node: node is not None and tag(node) == known.tag)
-                return copy
+        copy = conflict_name(path, self._device, when, digest)
+        while self._tree.find(copy) is not None:
             when += timedelta(seconds=1)
+            copy = conflict_name(path, self._device, when, digest)
+        self._tell(self._tree.shift(path, copy, _is(known)))
+        return copy
+
+    def _existing_copy(self, path: str, known: Entry, digest: str) -> str | None:
+        """Path of a conflict copy of the same original that holds the same bytes."""
+        folder = self._tree.find(parent(path).rstrip("/"))
+        if folder is None:
+            return None
+        for name, node in self._tree.children(folder):
+            try:
+                copy = parent(path) + name.decode()
+            except UnicodeDecodeError:
+                continue
+            if copy == path or conflict_digest(copy) != digest[:6]:
+                continue
+            entry = self.entry(node)
+            if entry is None or original_name(copy) != original_name(path):
+                continue
+            with suppress(Stale, Retry):
+                if self.identify(copy, entry).sha256 == known.sha256:
+                    return copy
+        return None
+
+    def _require_unwritten(self, path: str, node: Node | None) -> None:
+        """With the lock: what somebody is about to write to is neither replaced nor removed."""
+        if node is not None and self._tree.is_written(node):
+            raise Retry(
+                f"'{path}' is open for writing here.", "It goes on once the program closes it."
+            )
 
     def _fill(self, node: Node, staged: DriveStaged) -> None:
         """Let the cache have the bytes of a new node, where they are at hand."""
@@ -327,15 +329,19 @@ class Drive:
         except OSError:
             return  # they are fetched when they are read
 
-    def _remove(self, path: str, still: Callable[[Node | None], bool]) -> None:
+    def _remove(self, path: str, expected: Callable[[Node | None], bool]) -> None:
+        def still(node: Node | None) -> bool:
+            self._require_unwritten(path, node)
+            return expected(node)
+
         self._tell(self._tree.prune(path, still))
 
     def _tell(self, effects: Effects, *, content: bool = False) -> None:
         told = self.invalidate
         if told is None:
             return
-        for parent, name in effects.entries:
-            told.entry(parent, name)
+        for folder, name in effects.entries:
+            told.entry(folder, name)
         for node in effects.inodes:
             told.inode(node, content=content)
 
@@ -363,5 +369,14 @@ class Drive:
         return int(self._clock.now() * 1e9)
 
 
+def _is(expected: Entry) -> Callable[[Node | None], bool]:
+    """Whether a node is the expected version."""
+    return lambda node: node is not None and tag(node) == expected.tag
+
+
 def _is_directory(node: Node) -> bool:
     return node.kind is NodeKind.DIR
+
+
+def _is_a_directory(node: Node | None) -> bool:
+    return node is not None and _is_directory(node)

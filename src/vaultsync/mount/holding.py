@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from vaultsync.core.errors import Blocked, Retry, Stale
+from vaultsync.core.model import is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,8 +111,9 @@ class Held(_Whole):
         self._node = node
         self._path = path
         self._open = True
+        self._known: str | None = None
+        self._change = int(entry.tag.rpartition(".")[2])
         with tree.store.lock:
-            self._change = node.change
             contents.opened(node)
 
     def read(self, offset: int, length: int) -> bytes:
@@ -127,18 +129,25 @@ class Held(_Whole):
         return data
 
     def sha256(self) -> str:
-        """Return the hex digest, which the tree keeps; Stale when the file changed meanwhile."""
-        if self.entry.sha256 is None:
-            try:
-                self._contents.sync(self._node)
-            except OSError as error:
-                raise Blocked(f"'{self._path}' cannot be written to the disk.") from error
-            digest = self._digest("sha256")
+        """Return the hex digest, which the tree keeps; Stale when the file changed meanwhile.
+
+        It is always a real one: what only stands for it, as the entry may have it, is of use for
+        who reads nothing.
+        """
+        known = self._known or self.entry.sha256
+        if known is not None and not is_stand_in(known):
+            return known
+        try:
+            self._contents.sync(self._node)
+        except OSError as error:
+            raise Blocked(f"'{self._path}' cannot be written to the disk.") from error
+        self._known = digest = self._digest("sha256")
+        if known is None:
             if not self._tree.digested(self._node.id, self._change, digest):
                 raise Stale(f"'{self._path}' changed while it was read")
-            self._require()
             self.entry = replace(self.entry, sha256=digest)
-        return self.entry.sha256 or ""
+        self._require()
+        return digest
 
     def close(self) -> None:
         """Let it be evicted again."""
@@ -148,9 +157,8 @@ class Held(_Whole):
                 self._contents.closed(self._node)
 
     def _require(self) -> None:
-        with self._tree.store.lock:
-            if tag(self._node) != self.entry.tag:
-                raise Stale(f"'{self._path}' changed while it was read")
+        if not self._tree.is_at(self._node.id, self._change):
+            raise Stale(f"'{self._path}' changed while it was read")
 
 
 class Snapshot(_Whole):

@@ -22,7 +22,7 @@ from vaultsync.remote.listing import Listing
 from vaultsync.remote.mark import Mark
 from vaultsync.remote.metadata import Authorship
 from vaultsync.remote.upload import Upload, Uploader
-from vaultsync.remote.versions import Versions
+from vaultsync.remote.versions import UNVERSIONED, Versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vaultsync.remote.unfinished import UploadLedger
 
 WHOLE = 1 << 20
-"""Content up to this many bytes is read with the request that opens it."""
+"""Content up to this many bytes is read with the request that opens it, where nobody says else."""
 _COMMON = "vault"
 """Stands for the device in the name of a copy that any device may make."""
 _EPOCH = "1970-01-01T00:00:00+00:00"
@@ -64,6 +64,7 @@ class Bucket:
         ignored: Tells whether a path (a directory's with `/`) is to be left alone.
         permit: Whether the vault may be written to; None when that is beyond doubt.
         ledger: Keeps what is needed to go on with uploads after a restart.
+        whole: Content up to so many bytes is read with the request that opens it.
 
     Attributes:
         mark: The object by which the vault is recognised.
@@ -78,7 +79,9 @@ class Bucket:
         ignored: Callable[[str], bool],
         permit: Permit | None = None,
         ledger: UploadLedger | None = None,
+        whole: int = WHOLE,
     ) -> None:
+        self._whole = whole
         self._transport = transport
         self._prefix = prefix
         self._device = device
@@ -136,7 +139,7 @@ class Bucket:
     def open(self, path: str, entry: Entry) -> Download:
         """Open this very version: with all its bytes when they are few."""
         key = self._prefix + path
-        if entry.size > WHOLE:
+        if entry.size > self._whole:
             head = self._head(path)
             if head is None or head.etag != entry.tag:
                 raise Stale(f"'{path}' is not what it was.")
@@ -147,6 +150,37 @@ class Bucket:
             if self._listing.holds(path):
                 raise
             raise Missing(f"'{path}' is not there.") from None
+
+    def fetch(
+        self, path: str, etag: str, version: str | None, offset: int, length: int
+    ) -> Iterator[bytes]:
+        """Yield exactly those bytes of exactly that version, in pieces.
+
+        Where the version is not the newest one any more, it is read as an old one if its VersionId
+        is known. Raises Stale when it is not there.
+        """
+        key, position, end = self._prefix + path, offset, offset + length
+        try:
+            for piece in self._range(key, etag, position, end, None):
+                position += len(piece)
+                yield piece
+        except (Stale, Denied) as error:
+            if version is None or version == UNVERSIONED:
+                if isinstance(error, Denied) and not self._listing.holds(path):
+                    raise Missing(f"'{path}' is not there.") from None
+                raise
+        else:
+            return
+        try:
+            yield from self._range(key, etag, position, end, version)
+        except Denied:
+            raise Missing(f"That version of '{path}' is not given any more.") from None
+
+    def _range(
+        self, key: str, etag: str, start: int, end: int, version: str | None
+    ) -> Iterator[bytes]:
+        with self._transport.get(key, etag, start, end - 1, version) as answer:
+            yield from answer
 
     def snapshot(self, path: str, entry: Entry) -> Download:  # noqa: ARG002
         """Versions of an object hold still by themselves."""

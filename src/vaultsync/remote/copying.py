@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Fatal, Stale
+from vaultsync.core.model import is_stand_in
 from vaultsync.remote import metadata
 from vaultsync.remote.client import Condition, Head
 from vaultsync.remote.upload import Uploader, content_type, part_size
@@ -64,7 +65,8 @@ class Copy:
     @property
     def token(self) -> str:
         """What is needed to recognise the copy, or to give it up."""
-        return json.dumps({"path": self.path, "upload": self.upload, "sha256": self.sha256})
+        sha256 = None if is_stand_in(self.sha256) else self.sha256
+        return json.dumps({"path": self.path, "upload": self.upload, "sha256": sha256})
 
     def shown(self, written: Written) -> Entry:
         """The entry that a look at the copy would give, without looking."""
@@ -121,7 +123,8 @@ class Copier:
         Args:
             path: Where the copy is going to be.
             source: Where the content is.
-            version: The version to copy; Stale when it is seen not to be there any more.
+            version: The version to copy; Stale when it is seen not to be there any more. Its digest
+                may be a stand-in: then nothing is said of the copy's.
             like: Times and mode for a source that has none, if its metadata is not carried along.
             authorship: Who copies, for a source that has no operation id.
             at_once: Whether CopyObject is safe on this server.
@@ -134,7 +137,9 @@ class Copier:
         head = self._present(source, version)
         found = metadata.read(head)
         fields = metadata.times_and_mode(found.kind, like.mtime_ns, like.mode)
-        fields |= metadata.carried(head, version.sha256, self._foreseen(head, version.sha256))
+        sha256 = metadata.proven(head) if is_stand_in(version.sha256) else version.sha256
+        bind = None if sha256 is None else self._foreseen(head, sha256)
+        fields |= metadata.carried(head, sha256, bind)
         if not found.ops:
             fields |= metadata.authored(authorship)
         now = replace(metadata.read(replace(head, metadata=fields)), sha256=version.sha256)
@@ -143,7 +148,8 @@ class Copier:
         if at_once:
             return copy
         upload, parts = self._assemble(path, source, head, fields, copy.headers)
-        if len(parts) == 1 and parts[0].digest not in (None, bytes.fromhex(version.sha256)):
+        proof = None if sha256 is None else bytes.fromhex(sha256)
+        if len(parts) == 1 and proof and parts[0].digest not in (None, proof):
             self._uploader.abandon(self._prefix + path, upload)
             raise Stale(f"'{source}' is not what it was.")
         return replace(copy, upload=upload, parts=parts)

@@ -119,6 +119,20 @@ class NodeRows:
         """The files that are pinned, and not all here. Walks all rows: for the start."""
         rows = self._db.execute(
             "SELECT id FROM node WHERE pinned = 1 AND kind = 'file' AND here < 2"
+
+    def dirty_after(self, node: int, limit: int) -> list[int]:
+        """The first nodes after one whose content may differ from what their origin names."""
+        rows = self._db.execute(
+            "SELECT id FROM node WHERE dirty = 1 AND id > ? ORDER BY id LIMIT ?", (node, limit)
+        ).fetchall()
+        return [int(number) for (number,) in rows]
+
+    def clean_after(self, node: int, limit: int) -> list[int]:
+        """The first files after one that are what their origin names."""
+        rows = self._db.execute(
+            "SELECT id FROM node WHERE id > ? AND dirty = 0 AND o_path IS NOT NULL"
+            " ORDER BY id LIMIT ?",
+            (node, limit),
         ).fetchall()
         return [int(number) for (number,) in rows]
 

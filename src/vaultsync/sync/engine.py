@@ -61,7 +61,7 @@ class Engine:
         self.settings = settings or Settings()
         self._store = store
         self._clock = clock
-        self._flight = flight = Flight(local, remote, pool, clock)
+        self._flight = flight = Flight(local, remote, pool, clock, lazy=self.settings.lazy)
         self._agenda = agenda = Agenda(store, self._deletions_wait)
         self._backlog = backlog = Backlog(store, clock, flight, agenda)
         seen = None if mark is None else Recognition(store, clock, mark, new_op)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Stale
-from vaultsync.core.model import Absence, Action, Base, Entry, Row, Verb
+from vaultsync.core.model import (
+    Absence,
+    Action,
+    Base,
+    Entry,
+    Row,
+    Verb,
+    is_stand_in,
+    stand_in,
+)
 from vaultsync.core.plan import agreed, executable
 from vaultsync.state.store import Journalled
 
@@ -69,11 +78,19 @@ class Prepared:
 
 
 class Executor:
-    """Runs actions against the two sides. Called from many threads, for different paths."""
+    """Runs actions against the two sides. Called from many threads, for different paths.
 
-    def __init__(self, local: Side, remote: Side) -> None:
+    Args:
+        local: The local side.
+        remote: The remote side.
+        lazy: The local side fetches content when it is read: what is new in the vault is not read
+            to find out whether it is new.
+    """
+
+    def __init__(self, local: Side, remote: Side, *, lazy: bool = False) -> None:
         self._local = local
         self._remote = remote
+        self._lazy = lazy
 
     def prepare(self, action: Action, op: str, *, snapshot: bool = False) -> Prepared | Result:
         """Do all that leaves no trace: read, hash, compare, transfer to a staging place.
@@ -201,7 +218,10 @@ class Executor:
                 replace(action, row=replace(row, remote=entry)), _there(entry), None, staged
             )
         with self._local.open(row.path, _present(row.local, action)) as content:
-            if content.sha256() != held.sha256:
+            known = content.entry.sha256
+            # What only stands for a digest is not to be fetched for one.
+            digest = known if is_stand_in(known) else content.sha256()
+            if digest != held.sha256:
                 raise Stale(f"'{row.path}' changed in the meantime.")
             entry = content.entry
         there = replace(
@@ -225,7 +245,9 @@ class Executor:
         # Rule R7: new files are only found to be equal by a look that began after ours was seen.
         meet = row.base is None and local is not None
         if remote is not None and (remote.sha256 is None or row.intents or meet):
-            if local is not None and local.size == remote.size and local.kind is remote.kind:
+            if self._lazy and _is_unchanged(row):
+                remote = self._seen(row, remote)
+            elif local is not None and local.size == remote.size and local.kind is remote.kind:
                 with self._local.open(row.path, local) as like:
                     remote = self._remote.identify(row.path, remote, like)
             else:
@@ -233,6 +255,16 @@ class Executor:
         if meet and local is not None:
             local = self._local.identify(row.path, local)
         return Result(replace(row, local=local, remote=remote))
+
+    def _seen(self, row: Row, remote: Entry) -> Entry:
+        """The remote version as one request tells it; without a digest, its tag tells it apart."""
+        now = self._remote.look(row.path)
+        if now is None or now.tag != remote.tag:
+            raise Stale(f"'{row.path}' is not as it was in the vault.")
+        if now.sha256 is not None or row.base is None:
+            return now
+        same = now.tag == row.base.remote_tag and now.size == row.base.size
+        return replace(now, sha256=row.base.sha256 if same else stand_in(now.tag))
 
     def _with_digest(self, row: Row) -> Row:
         """The row with the local content's digest: an identity alone may be too young to trust."""
@@ -367,6 +399,11 @@ def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
     tag = entry.tag if ours else ""
     base = replace(base, remote_tag=tag, version=entry.version if ours else None)
     return replace(row, base=base, remote=entry, remote_absence=Absence.PRESENT)
+
+
+def _is_unchanged(row: Row) -> bool:
+    """Whether the local version is the one that both sides had."""
+    return row.local is not None and row.base is not None and row.local.tag == row.base.local_tag
 
 
 def _left(action: Action) -> str | None:

@@ -102,11 +102,13 @@ class Report:
 class Flight:
     """Starts steps on the pool and collects their reports. Used by the engine's thread."""
 
-    def __init__(self, local: Side, remote: Side, pool: Pool, clock: Clock) -> None:
+    def __init__(
+        self, local: Side, remote: Side, pool: Pool, clock: Clock, *, lazy: bool = False
+    ) -> None:
         self.tasks: dict[str, Task] = {}
         self.probing = False
         self._remote = remote
-        self._executor = Executor(local, remote)
+        self._executor = Executor(local, remote, lazy=lazy)
         self._pool = pool
         self._clock = clock
         self._inbox: queue.SimpleQueue[Report | None] = queue.SimpleQueue()

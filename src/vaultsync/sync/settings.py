@@ -21,6 +21,8 @@ class Settings:
         delete_quiet: Seconds that a local absence must last before it is believed.
         lanes: Actions that run at once.
         limits: How much may be deleted or changed at once without a person's word.
+        lazy: The local side fetches content when it is read: nothing is read from the vault only to
+            find out whether it is new.
         chance: Drawn from 0 to 1 to spread the scans of many devices over time.
     """
 
@@ -29,6 +31,7 @@ class Settings:
     delete_quiet: float = 5.0
     lanes: int = 16
     limits: Limits = field(default_factory=Limits)
+    lazy: bool = False
     chance: Callable[[], float] = lambda: 0.5
 
     def rescan_after(self) -> float:

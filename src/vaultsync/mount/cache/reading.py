@@ -53,6 +53,17 @@ class Reader:
 
     def read(self, node: Node, offset: int, size: int, *, ahead: bool) -> bytes:
         """As `ports.Contents.read`."""
+        with self._store.lock:
+            # What came for this reader must not go before he has it, to make room for the rest.
+            state = self._shelf.state(node)
+            state.users += 1
+        try:
+            return self._read(node, offset, size, ahead=ahead)
+        finally:
+            with self._store.lock:
+                state.users -= 1
+
+    def _read(self, node: Node, offset: int, size: int, *, ahead: bool) -> bytes:
         mine: list[Flight] = []
         for attempt in range(_TRIES):
             with self._store.lock:

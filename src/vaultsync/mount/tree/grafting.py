@@ -100,6 +100,30 @@ class Grafting(Naming):
                     return path
             return None
 
+    @property
+    def renames(self) -> int:
+        """How often something was renamed by programs: it grows only."""
+        return self._renames
+
+    def is_at(self, node: int, change: int) -> bool:
+        """Whether there is a node, and nothing was done to it since that `change`."""
+        with self.store.lock:
+            return self._as_it_was(node, change) is not None
+
+    def dirty_after(self, node: int, limit: int) -> list[Node]:
+        """The first files after a number whose content is not in the vault, as far as is known."""
+        with self.store.lock:
+            return self._nodes(self.rows.dirty_after(node, limit))
+
+    def clean_after(self, node: int, limit: int) -> list[Node]:
+        """The first files after a number whose content is in the vault."""
+        with self.store.lock:
+            return self._nodes(self.rows.clean_after(node, limit))
+
+    def _nodes(self, numbers: list[int]) -> list[Node]:
+        self.fetch(numbers)
+        return [self.node(number) for number in numbers]
+
     def paths_of(self, node: int) -> list[str]:
         """All paths of a node: there are several of hard links."""
         with self.store.lock:

@@ -42,6 +42,7 @@ class Ground(Memory):
     ) -> None:
         super().__init__(store, contents, dirty, keep)
         self._removals = 0
+        self._renames = 0
         self._references: dict[int, int] = {}
         self._forgotten: set[int] = set()
         # A process before this one may have told the kernel of references and handles.
@@ -61,6 +62,10 @@ class Ground(Memory):
         self._told.pop(node.id, None)
         self._forgotten.discard(node.id)
         self._written.discard(node.id)
+
+    def is_written(self, node: Node) -> bool:
+        """Whether somebody has it open for writing, as far as this process knows."""
+        return node.id in self._writers
 
     # Announcements
 

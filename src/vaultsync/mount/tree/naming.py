@@ -166,6 +166,7 @@ class Naming(Ground):
         with Change(self) as change:
             old, new = (parent, name), (new_parent, new_name)
             if self.renamed(change, old, new, flags):
+                self._renames += 1
                 for folder, one in (old, new):
                     number = self.find_name(folder, one)
                     self.tell_name(change, folder, one, self.node(number) if number else None)

@@ -27,6 +27,7 @@ CREATE TABLE node (
     o_version TEXT               -- and its VersionId, if the bucket keeps versions
 );
 CREATE INDEX node_loose ON node (id) WHERE nlink = 0;
+CREATE INDEX node_dirty ON node (id) WHERE dirty = 1;
 CREATE INDEX node_evictable ON node (used) WHERE kind = 'file' AND here > 0 AND pinned = 0;
 
 -- The names of nodes. The root has none.

@@ -1,0 +1,99 @@
+"""What is in the vault need not be kept here: finding out when pushes have arrived.
+
+The engine writes into its rows what both sides agreed on. Where that is what a file of the drive
+is, its content is in the vault at that path: the file is clean from then on, may be evicted, and is
+fetched from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vaultsync.core.model import Kind
+from vaultsync.mount.holding import tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vaultsync.core.model import Row
+    from vaultsync.mount.ports import Node
+    from vaultsync.mount.tree.tree import Tree
+
+FEW = 200
+"""Files that are looked at in one call."""
+
+
+class Keeping:
+    """Compares files with rows, a few at a time.
+
+    Args:
+        tree: The files.
+
+    Attributes:
+        lookup: Gives the row of a path, from any thread; for content that is to be read and is not
+            where it was. None: nobody can be asked.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.lookup: Callable[[str], Row] | None = None
+        self._tree = tree
+        self._dirty = 0
+        self._moved = 0
+        # A process before this one may have left some.
+        self._left = True
+        self._renames = tree.renames
+
+    def keep(self, row: Callable[[str], Row], limit: int = FEW) -> int:
+        """Look at the next files; returns how many were found to be in the vault.
+
+        Called now and then by the engine's thread, not within a transaction of its.
+
+        Args:
+            row: Gives the row of a path.
+            limit: Files that are looked at, at most.
+        """
+        nodes = self._tree.dirty_after(self._dirty, limit)
+        self._dirty = nodes[-1].id if len(nodes) == limit else 0
+        return sum(self._found(node, row) for node in nodes) + self._follow(row, limit)
+
+    def relocate(self, node: Node) -> bool:
+        """Find out where content is that is not at its origin any more; whether that is known."""
+        return self.lookup is not None and self._found(node, self.lookup)
+
+    def _follow(self, row: Callable[[str], Row], limit: int) -> int:
+        """Look at clean files whose origin is not where they are: they were renamed.
+
+        All of them once after each renaming, and again as long as some of them have not arrived.
+        """
+        if not self._moved:
+            if not self._left and self._renames == self._tree.renames:
+                return 0
+            self._left, self._renames = False, self._tree.renames
+        nodes = self._tree.clean_after(self._moved, limit)
+        self._moved = nodes[-1].id if len(nodes) == limit else 0
+        found = 0
+        for node in nodes:
+            paths = self._tree.paths_of(node.id)
+            if not paths or node.o_path in paths:
+                continue
+            if self._found(node, row):
+                found += 1
+            else:
+                self._left = True
+        return found
+
+    def _found(self, node: Node, row: Callable[[str], Row]) -> bool:
+        """Note where the vault has a file's content, if it does and that is news."""
+        change = node.change
+        name = tag(node)
+        for path in self._tree.paths_of(node.id):
+            shown = row(path)
+            base, remote = shown.base, shown.remote
+            if base is None or remote is None or base.kind is not Kind.FILE:
+                continue
+            if base.local_tag != name or remote.tag != base.remote_tag:
+                continue
+            origin = (path, base.remote_tag, base.version)
+            if node.dirty or origin[:2] != (node.o_path, node.o_etag):
+                return self._tree.landed(node.id, change, base.sha256, origin)
+        return False
