@@ -119,6 +119,8 @@ class NodeRows:
         """The files that are pinned, and not all here. Walks all rows: for the start."""
         rows = self._db.execute(
             "SELECT id FROM node WHERE pinned = 1 AND kind = 'file' AND here < 2"
+        ).fetchall()
+        return [int(number) for (number,) in rows]
 
     def dirty_after(self, node: int, limit: int) -> list[int]:
         """The first nodes after one whose content may differ from what their origin names."""
