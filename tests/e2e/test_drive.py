@@ -293,11 +293,11 @@ def test_a_damaged_database_takes_no_unsent_file_with_it(pair: Pair) -> None:
         database.seek(100)
         database.write(b"\xff" * 8000)
     desk.up()
+    # The holder has mounted the new drive in the place of the old one.
+    settle(desk)
+    assert desk.files() == {"sent.txt": b"sent\n"}
 
     (aside,) = (desk.config_dir / "cache" / "default").glob("content.damaged-*")
     assert LARGE in [path.read_bytes() for path in aside.rglob("*") if path.is_file()]
     (warning,) = [each for each in desk.run("status")["warnings"] if str(aside) in each]
     assert str(next(state.glob("state.db.damaged-*"))) in warning
-    # The holder has mounted the new drive in the place of the old one.
-    settle(desk)
-    assert desk.files() == {"sent.txt": b"sent\n"}
