@@ -33,9 +33,7 @@ def verify(unit: Path, *options: str, runtime: Path) -> subprocess.CompletedProc
 def installed(name: str, folder: Path, **replace: str) -> Path:
     """A copy of a unit whose program exists."""
     text = (UNITS / name).read_text()
-    lines = [
-        re.sub(r"^(Exec\w+=-?)\S+", rf"\g<1>{PROGRAM}", line) for line in text.splitlines()
-    ]
+    lines = [re.sub(r"^(Exec\w+=-?)\S+", rf"\g<1>{PROGRAM}", line) for line in text.splitlines()]
     copy = folder / name.replace("@.", "@root.")
     copy.write_text("\n".join(replace.get(line, line) for line in lines) + "\n")
     return copy

@@ -247,6 +247,54 @@ def test_a_holder_that_is_told_to_end_unmounts(pair: Pair) -> None:
         time.sleep(0.05)
 
 
+def test_a_mount_whose_holder_was_killed_goes_on_until_the_next_one(pair: Pair) -> None:
+    _, desk = pair
+    pair.up()
+    desk.write("a.txt", "a\n")
+    assert desk.holder is not None
+    desk.holder.kill()
+    desk.unmounted()
+    assert desk.read("a.txt") == b"a\n"
+    desk.mount()
+    assert desk.read("a.txt") == b"a\n"
+    assert desk.holder is not None
+    assert desk.drive()["pid"] == desk.holder.pid
+
+
+def test_a_drive_in_use_is_not_unmounted(pair: Pair) -> None:
+    _, desk = pair
+    pair.up()
+    desk.write("a.txt", "a\n")
+    tail = ["tail", "-f", str(desk.point / "a.txt")]
+    with subprocess.Popen(tail, stdout=subprocess.PIPE) as reading:
+        assert reading.stdout is not None
+        try:
+            assert reading.stdout.readline() == b"a\n"
+            with pytest.raises(CommandFailed, match="busy") as refused:
+                desk.run("unmount")
+            assert refused.value.status == 6
+            assert desk.read("a.txt") == b"a\n"
+        finally:
+            reading.kill()
+    desk.run("unmount")
+    assert desk.unmounted() == 0
+
+
+def test_old_versions_come_back_in_the_drive(pair: Pair) -> None:
+    laptop, desk = pair
+    pair.up()
+    laptop.write("large.bin", LARGE)
+    settle(laptop, desk)
+    laptop.write("large.bin", b"spoilt")
+    settle(laptop, desk)
+    assert desk.read("large.bin") == b"spoilt"
+    old = next(row["id"] for row in desk.run("versions", "large.bin") if row["size"] == len(LARGE))
+    desk.run("restore", "large.bin", "--version", old)
+    settle(desk, laptop)
+    assert laptop.files() == {"large.bin": LARGE}
+    assert desk.files() == {"large.bin": LARGE}
+
+
 def test_what_is_pinned_is_fetched(pair: Pair) -> None:
     laptop, desk = pair
     pair.up()

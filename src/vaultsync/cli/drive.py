@@ -59,11 +59,7 @@ def mount(
     """Mount the drive at DIR, or where the profile says; the daemon is started when needed."""
     point = _point(call, directory)
     found = _running(call)
-    if found is not None and found.drive is not None and found.drive.at is not None:
-        raise AnotherInstance(
-            f"The drive is mounted at {found.drive.at} already.",
-            "Unmount it there first, with `vaultsync unmount`.",
-        )
+    _require_unmounted(found)
 
     def mounted() -> None:
         if ready_fd is not None:
@@ -174,6 +170,22 @@ def _point(call: Call, directory: Path | None) -> Path:
         )
     point = profile.folder.path if directory is None else directory.expanduser()
     return Path(os.path.abspath(point))  # noqa: PTH100 - a link is kept as it is
+
+
+def _require_unmounted(found: Status | None) -> None:
+    """Raise AnotherInstance if somebody holds a mount; one that nobody holds is taken away."""
+    drive = None if found is None else found.drive
+    if drive is None or drive.at is None:
+        return
+    if drive.pid is not None:
+        raise AnotherInstance(
+            f"The drive is mounted at {drive.at} already.",
+            "Unmount it there first, with `vaultsync unmount`.",
+        )
+    from vaultsync.mount.kernel import holder  # noqa: PLC0415 - only here
+
+    # The daemon serves it, but it would not outlive the daemon.
+    holder.unmount(Path(drive.at))
 
 
 def _running(call: Call) -> Status | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from vaultsync.mount.keeping import FEW
 from vaultsync.mount.ports import NodeKind
 from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
-from vaultsync.state.store import Store
+from vaultsync.state.store import Damaged, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +75,10 @@ class DriveFile:
         if self.drive is None:
             return seen, None
         tree, contents = self.drive
-        node = tree.find(FILE)
+        try:
+            node = tree.find(FILE)
+        except sqlite3.DatabaseError as error:
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
         if node is None:
             return None, "" if seen is not None else None
         now = (node.id, node.change, node.size)
@@ -228,8 +233,15 @@ class DriveHome:
 
     def keep(self, store: Store) -> None:
         """See `home.Home`. As long as it finds many at once, there may be more."""
-        while self._sure.keep(store.row) >= FEW:
-            pass
+        try:
+            while self._sure.keep(store.row) >= FEW:
+                pass
+        except OSError as error:
+            raise Blocked(
+                f"The drive cannot be written: {error.strerror}.", "Make room on the disk."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
 
     def warnings(self) -> tuple[str, ...]:
         """See `home.Home`."""

@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaultsync.core.errors import AnotherInstance, Fatal, Retry, VaultsyncError
@@ -30,7 +31,6 @@ from vaultsync.mount.ports import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from vaultsync.mount.ports import Invalidate
     from vaultsync.mount.tree.tree import Tree
@@ -164,9 +164,18 @@ class Mounting:
     def state(self) -> Mount:
         """Where it is mounted."""
         served = self._served
-        if served is None or not served[1].ready.is_set():
+        if served is None or not served[1].ready.is_set() or self._detached():
             return Mount()
         return Mount(served[0].at, served[0].pid if self._held is served[0] else None)
+
+    def _detached(self) -> bool:
+        """Whether what is served is only left to those who still have something of it open."""
+        served = self._served
+        return (
+            served is not None
+            and self._held is not served[0]
+            and holder.mounted(Path(served[0].at)) != holder.FSTYPE
+        )
 
     def telling(self, noticed: Callable[[int, bytes], None]) -> Telling:
         """What tells the kernel, while there is one, and `noticed` in any case."""
@@ -221,6 +230,10 @@ class Mounting:
         with self._free:
             # One that has ended is being wound up, and may be this one's predecessor.
             self._free.wait_for(self._settled, _ENDING)
+            if self._served is not None and self._detached():
+                # Its last users lose it: two mounts of one tree would have to be told apart.
+                self._served[1].close()
+                self._free.wait_for(lambda: self._served is None, _ENDING)
             if self._stopping:
                 raise Retry("The daemon is stopping.", "It goes on when it is started again.")
             if self._served is not None:
