@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Device:
     """A local side with its engine and database."""
 
-    local: Side
+    store: Store
     lazy = False
 
     def __init__(self, bucket: Bucket, folder: Path, clock: FakeClock, name: str) -> None:
