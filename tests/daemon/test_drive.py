@@ -69,6 +69,9 @@ def test_rules_are_read_from_the_drive(home: DriveHome) -> None:
     assert home.rules.reload()
     assert home.rules("a.log")
     assert not home.rules.reload()
+    (mark,) = [tree(home).find(".vaultsyncignore")]
+    assert mark is not None
+    assert mark.pinned
     home.close()
     home.rules.reload()
     assert home.rules("a.log"), "rules were forgotten while the drive was closed"

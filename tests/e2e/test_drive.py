@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -233,6 +235,39 @@ def test_mounting_in_the_background_starts_the_daemon(pair: Pair) -> None:
     finally:
         desk.close()
         desk.run("stop")
+
+
+def test_the_manager_hears_of_the_mount_and_its_end(pair: Pair) -> None:
+    _, desk = pair
+    desk.up()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = f"vaultsync-e2e-{secrets.token_hex(8)}"
+        manager.bind("\0" + address)
+        manager.settimeout(30)
+        before, desk.environment = desk.environment, {
+            **desk.environment, "NOTIFY_SOCKET": "@" + address,
+        }  # fmt: skip
+        desk.mount()
+        desk.environment = before
+        told = [manager.recv(4096), manager.recv(4096)]
+        desk.run("unmount")
+        assert desk.unmounted() == 0
+        told.append(manager.recv(4096))
+    assert b"READY=1" in told
+    assert told[-1] == b"STOPPING=1"
+
+
+def test_a_mount_can_be_for_reading_and_have_a_cache_of_its_own(pair: Pair) -> None:
+    _, desk = pair
+    desk.up()
+    usual = desk.drive()["limit"]
+    desk.mount("--read-only", "--cache-size", "0.5")
+    assert desk.drive()["limit"] == 500_000_000
+    with pytest.raises(subprocess.CalledProcessError):
+        desk.use("touch", desk.point / "a.txt")
+    desk.run("unmount")
+    assert desk.unmounted() == 0
+    assert desk.drive()["limit"] == usual
 
 
 def test_a_holder_that_is_told_to_end_unmounts(pair: Pair) -> None:

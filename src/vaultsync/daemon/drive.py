@@ -64,17 +64,19 @@ class Reach:
 class DriveFile:
     """The drive's `.vaultsyncignore`; implements `rules.Reader`.
 
+    It is pinned: without a network, too, nothing may go out that is to stay here.
+
     Attributes:
-        drive: Tree and contents; None while they are not open.
+        drive: Tree, contents and pins; None while they are not open.
     """
 
-    drive: tuple[Tree, Cache] | None = None
+    drive: tuple[Tree, Cache, Pins] | None = None
 
     def __call__(self, seen: Seen | None) -> tuple[Seen | None, str | None]:
         """See `rules.Reader`."""
         if self.drive is None:
             return seen, None
-        tree, contents = self.drive
+        tree, contents, pins = self.drive
         try:
             node = tree.find(FILE)
         except sqlite3.DatabaseError as error:
@@ -84,6 +86,8 @@ class DriveFile:
         now = (node.id, node.change, node.size)
         if now == seen or node.kind is not NodeKind.FILE:
             return seen, None
+        if not node.pinned:
+            pins.set(node, pinned=True)
         text = contents.read(node, 0, min(node.size, LONGEST)) if node.size else b""
         return now, text.decode(errors="replace")
 
@@ -179,7 +183,7 @@ class DriveHome:
         stack.callback(self._forget)
         self._drive, self._cache, self._tree, self._pins = drive, cache, tree, pins
         self._mounting = mounting
-        self._ignore.drive = tree, cache
+        self._ignore.drive = tree, cache, pins
         self._aside = moved_aside(self._file, self._contents)
         stack.callback(mounting.stop)
         if self._listening:
