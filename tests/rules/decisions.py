@@ -253,7 +253,7 @@ RULES = (
             ),
             Edit(
                 "sync/executor.py",
-                "            if content.sha256() != held.sha256:\n",
+                "            if digest != held.sha256:\n",
                 "            if not content.sha256():\n",
             ),
         ),
