@@ -163,7 +163,6 @@ class DriveHome:
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
         stack.callback(tree.close)
-        cache.peek = tree.known
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
         pins = marks.pins = Pins(tree, cache)
@@ -179,6 +178,7 @@ class DriveHome:
             ended=lambda: self._dirty("", False),
         )
         drive.lookup = marks.row
+        cache.relocate = drive.relocate
         drive.invalidate = mounting.telling(pins.noticed)
         stack.callback(self._forget)
         self._drive, self._cache, self._tree, self._pins = drive, cache, tree, pins
