@@ -234,3 +234,36 @@ class TestKeep:
         world.drive.lookup = lambda path: self.agreed(world, path)
         node.sha256 = None
         assert world.joint.read("g") == BIG
+
+
+class TestSnapshot:
+    """A file that never holds still is copied as it is at one moment."""
+
+    def test_it_stays_what_it_was(self, world: DriveWorld) -> None:
+        world.put_behind("f", BIG)
+        with world.drive.snapshot("f", look(world, "f")) as content:
+            assert content.entry.tag == look(world, "f").tag
+            world.joint.write("f", 0, b"newer")
+            assert b"".join(content.chunks()) == BIG
+            assert content.sha256() == hashlib.sha256(BIG).hexdigest()
+            assert content.entry.tag != look(world, "f").tag
+
+    def test_what_is_not_here_holds_still(self, world: DriveWorld) -> None:
+        world.joint.graft("f", BIG)
+        with pytest.raises(Stale):
+            world.drive.snapshot("f", look(world, "f"))
+        with pytest.raises(Stale):
+            world.drive.snapshot("g", look(world, "f"))
+
+
+def test_a_copy_stops_where_its_model_is_written_to(world: DriveWorld) -> None:
+    """What is copied within the drive is what the vault has, or it is fetched."""
+    joint = world.joint
+    source = joint.graft("f", BIG)
+    joint.cache.hydrate(source)
+    node = joint.graft("g", BIG)
+    with joint.store.lock:
+        joint.cache.copy(source, node)
+        joint.tree._soil(source, kill=False)
+        joint.cache.write(source, 0, memoryview(b"edited"))
+    assert joint.read("g") == BIG

@@ -487,8 +487,12 @@ def test_whatever_two_people_do(drive: DriveDevice, folder: FolderDevice, seed: 
                 for _ in range(chance.randrange(12)):
                     device.turn()
             case 7:
-                if chance.random() < 0.3:
-                    drive.kill()
+                if chance.random() < 0.5:
+                    for _ in range(chance.randrange(6)):
+                        drive.engine.turn(0)
+                        for _ in range(chance.randrange(4)):
+                            drive.pool.run()
+                    drive.kill()  # between an action and its being written down
                 drive.cache.limit = 0
                 drive.cache.limit = 1 << 40
             case _:
