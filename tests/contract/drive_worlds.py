@@ -37,9 +37,15 @@ class TrustedDrive(Drive):
     joint: Joint
 
     def stage(
-        self, path: str, content: Content, op: str, parents: tuple[str, ...] = ()
+        self,
+        path: str,
+        content: Content,
+        op: str,
+        parents: tuple[str, ...] = (),
+        *,
+        origin: str | None = None,
     ) -> DriveStaged:
-        staged = super().stage(path, content, op, parents)
+        staged = super().stage(path, content, op, parents, origin=origin)
         self.joint.vault.versions[path, content.entry.tag] = b"".join(content.chunks())
         return staged
 

@@ -12,11 +12,13 @@ from botocore.credentials import Credentials
 
 from tests.fakes import FakeClock
 from tests.mount.devices import Device, DriveDevice, FolderDevice
+from tests.mount.joint import ME
 from tests.s3 import foreign_client
 from tests.s3model import S3Model
 from tests.s3model.state import Bucket as Modelled
 from vaultsync.core.model import is_stand_in
 from vaultsync.mount.drive import SMALL
+from vaultsync.mount.ports import Changes
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 
@@ -332,6 +334,36 @@ def test_what_is_open_for_writing_is_not_replaced(drive: DriveDevice, folder: Fo
     assert list(tree.values()) == [b"mine"]
 
 
+@pytest.mark.parametrize("how", ["edited", "deleted", "truncated"])
+def test_what_is_open_for_writing_outlives_the_process(
+    drive: DriveDevice, folder: FolderDevice, how: str
+) -> None:
+    """A new process cannot know who has a file open: what he writes then is kept beside."""
+    drive.put("d/f.txt", b"base")
+    drive.put("g", b"g")
+    meet(drive, folder)
+    node, handle = drive.open("d/f.txt", os.O_RDWR)
+    drive.files.refer(drive.files.getattr(node))
+    drive.kill()
+    if how == "deleted":
+        folder.remove("d/f.txt")
+    else:
+        folder.put("d/f.txt", b"theirs")
+    folder.settle()
+    drive.settle()
+    if how == "truncated":
+        drive.files.setattr(ME, node, Changes(size=0), wait=True)
+    drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    drive.files.release(node, handle)
+    drive.files.forget(node, 1)
+    meet(drive, folder)
+    tree = {path: data for path, data in drive.tree().items() if path not in ("d/", "g")}
+    assert tree.pop("d/f.txt", b"gone") == (b"gone" if how == "deleted" else b"theirs")
+    ((path, data),) = tree.items()
+    assert path.startswith("d/f (conflict drive ")
+    assert data == b"mine"
+
+
 def test_offline(drive: DriveDevice, folder: FolderDevice) -> None:
     folder.put("big", BIG)
     folder.settle()
@@ -455,8 +487,12 @@ def test_whatever_two_people_do(drive: DriveDevice, folder: FolderDevice, seed: 
                 for _ in range(chance.randrange(12)):
                     device.turn()
             case 7:
-                if chance.random() < 0.3:
-                    drive.kill()
+                if chance.random() < 0.5:
+                    for _ in range(chance.randrange(6)):
+                        drive.engine.turn(0)
+                        for _ in range(chance.randrange(4)):
+                            drive.pool.run()
+                    drive.kill()  # between an action and its being written down
                 drive.cache.limit = 0
                 drive.cache.limit = 1 << 40
             case _:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from vaultsync.core.errors import Stale
 from vaultsync.core.model import Entry, Kind
 from vaultsync.remote.boto import BotoTransport
-from vaultsync.remote.bucket import Bucket
+from vaultsync.remote.bucket import WHOLE, Bucket
 from vaultsync.remote.conditions import Permit
 
 if TYPE_CHECKING:
@@ -87,12 +87,13 @@ class Making:
         known: Conditions | None = None,
         regardless: bool = False,
         ledger: UploadLedger | None = None,
+        whole: int = WHOLE,
         **options: Any,
     ) -> Bucket:
         nothing: Callable[[str], bool] = lambda _path: False  # noqa: E731
         transport = self.transport(**options)
         permit = None if known is None else Permit(transport, prefix, known, regardless=regardless)
-        made = Bucket(transport, prefix, "laptop é", ignored or nothing, permit, ledger)
+        made = Bucket(transport, prefix, "laptop é", ignored or nothing, permit, ledger, whole)
         self._made.append(made)
         return made
 

@@ -254,7 +254,7 @@ RULES = (
             Edit(
                 "sync/executor.py",
                 "            if digest != held.sha256:\n",
-                "            if not content.sha256():\n",
+                "            if not digest:\n",
             ),
         ),
         (

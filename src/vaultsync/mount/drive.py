@@ -8,6 +8,7 @@ compares and then sets, so nothing is ever staged, half done or set aside unseen
 from __future__ import annotations
 
 import hashlib
+import secrets
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -73,6 +74,7 @@ class Drive:
         self._clock = clock
         self._ignored = ignored
         self._keeping = Keeping(tree)
+        tree.rescued = self._rescued
         self.bin = NoBin()
 
     @property
@@ -164,8 +166,18 @@ class Drive:
         content: Content,
         op: str,
         parents: tuple[str, ...] = (),  # noqa: ARG002 - only objects carry their ancestry
+        *,
+        origin: str | None = None,
     ) -> DriveStaged:
-        """Note what a path is going to be. Fetches a link's target, and what came along anyway."""
+        """Note what a path is going to be. Fetches a link's target, and what came along anyway.
+
+        Args:
+            path: Where it is going to be.
+            content: The version.
+            op: The operation id.
+            parents: Of no use here.
+            origin: The path in the vault where that version is, when it is another one.
+        """
         entry = content.entry
         if entry.kind is Kind.LINK:
             target = b"".join(content.chunks())
@@ -177,7 +189,7 @@ class Drive:
         few = None if entry.size > SMALL else verified(path, content)
         told = content.entry.sha256
         sha256 = told or (stand_in(entry.tag) if few is None else hashlib.sha256(few).hexdigest())
-        values = self._values(path, entry, sha256)
+        values = self._values(origin or path, entry, sha256)
         return DriveStaged(path, op, sha256, entry.size, values, few)
 
     def borrow(self, path: str, source: str, entry: Entry, like: Entry, op: str) -> DriveStaged:
@@ -287,6 +299,12 @@ class Drive:
             copy = conflict_name(path, self._device, when, digest)
         self._tell(self._tree.shift(path, copy, _is(known)))
         return copy
+
+    def _rescued(self, name: bytes) -> bytes:
+        """What a file is called that is written to after it was replaced in the vault's name."""
+        old = name.decode("utf-8", "replace")
+        when = datetime.fromtimestamp(self._clock.now())  # noqa: DTZ006 - local time, for people
+        return conflict_name(old, self._device, when, secrets.token_hex(3)).encode()
 
     def _existing_copy(self, path: str, known: Entry, digest: str) -> str | None:
         """Path of a conflict copy of the same original that holds the same bytes."""

@@ -195,10 +195,11 @@ class Files(Naming):
     def _soil(self, node: Node, *, kill: bool) -> None:
         """Commit that content is going to differ from its origin, before it does."""
         kill = kill and self._privileged(node)
-        if node.dirty and node.sha256 is None and not kill:
+        if node.dirty and node.sha256 is None and not kill and node.id not in self._displaced:
             return
         with Change(self) as change:
             change.touch(node)
+            self.rescue(change, node)
             node.dirty = True
             node.sha256 = None
             node.change += 1
@@ -274,6 +275,7 @@ class Files(Naming):
             # What is not all here becomes dirty together with being empty: before, it had nothing
             # of its own to be dirty with.
             change.touch(node)
+            self.rescue(change, node)
             self.contents.truncate(node, size)
             node.size = size
             node.dirty = True

@@ -164,6 +164,7 @@ class Grafting(Naming):
             if old is not None:
                 if old.kind is NodeKind.DIR:
                     raise Stale(f"'{path}' is a directory now")
+                self.displace(parent, name, old)
                 self.detach(change, parent, name, old)
                 effects.inodes.append(old.id)
             node = change.new(values.kind, values.mode & 0o7777, self._owner, target=values.target)
@@ -194,6 +195,7 @@ class Grafting(Naming):
             parent, name, node = self._there(path, expected)
             if node.kind is NodeKind.DIR and self.rows.occupied(node.id):
                 raise Stale(f"'{path}' is not empty any more")
+            self.displace(parent, name, node)
             self.detach(change, parent, name, node)
             return Effects(None, [(parent.id, name)], [parent.id, node.id])
 

@@ -10,11 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.ports import Contents, Dirty, Node, NodeKind
+from vaultsync.mount.ports import ROOT, Contents, Dirty, Node, NodeKind
 from vaultsync.mount.tree.change import Change
 from vaultsync.mount.tree.memory import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vaultsync.state.drive import DriveStore
 
 _QUIET = 1.0
@@ -35,7 +37,12 @@ class Handle:
 
 
 class Ground(Memory):
-    """References, open files, and names that come and go."""
+    """References, open files, and names that come and go.
+
+    Attributes:
+        rescued: Makes the name of a file that was replaced or removed in the vault's name, and is
+            written to by a program that had it open since before this process, of the old one.
+    """
 
     def __init__(
         self, store: DriveStore, contents: Contents, dirty: Dirty | None, keep: int
@@ -43,6 +50,9 @@ class Ground(Memory):
         super().__init__(store, contents, dirty, keep)
         self._removals = 0
         self._renames = 0
+        # Taken from their names by the engine while nobody knew who had them open for writing.
+        self._displaced: dict[int, tuple[int, bytes]] = {}
+        self.rescued: Callable[[bytes], bytes] = lambda name: name + b" (rescued)"
         self._references: dict[int, int] = {}
         self._forgotten: set[int] = set()
         # A process before this one may have told the kernel of references and handles.
@@ -60,6 +70,7 @@ class Ground(Memory):
         super().dismiss(node)
         self._references.pop(node.id, None)
         self._told.pop(node.id, None)
+        self._displaced.pop(node.id, None)
         self._forgotten.discard(node.id)
         self._written.discard(node.id)
 
@@ -150,6 +161,27 @@ class Ground(Memory):
             node.nlink -= 1
         if node.nlink == 0 and self._exact and not self._held(node.id):
             change.reap(node)
+
+    def displace(self, parent: Node, name: bytes, node: Node) -> None:
+        """Note that the engine takes a name from a file, of which old handles may not be known."""
+        if not self._exact and node.kind is NodeKind.FILE and node.nlink == 1:
+            self._displaced[node.id] = (parent.id, name)
+
+    def rescue(self, change: Change, node: Node) -> None:
+        """Give a file that was displaced, and is about to be written to, a name again."""
+        place = self._displaced.pop(node.id, None)
+        if place is None or node.nlink:
+            return
+        number, old = place
+        name = self.rescued(old)
+        if self.rows.load(number) is None or not self.node(number).nlink:
+            number = ROOT
+        while self.find_name(number, name):
+            name = self.rescued(name)
+        change.touch(node)
+        node.nlink = 1
+        self.attach(change, self.node(number), name, node)
+        self.tell_name(change, number, name, node)
 
     def _held(self, number: int) -> bool:
         return self._references.get(number, 0) > 0 or number in self._opens
