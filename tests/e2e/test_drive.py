@@ -351,6 +351,19 @@ def test_what_is_pinned_is_fetched(pair: Pair) -> None:
     assert desk.mark("album/one.bin", "pinned") == "1"
 
 
+def test_what_is_pinned_stays_so_when_it_is_edited_elsewhere(pair: Pair) -> None:
+    laptop, desk = pair
+    pair.up()
+    laptop.write("one.bin", LARGE)
+    settle(laptop, desk)
+    desk.run("pin", "one.bin")
+    desk.until_mark("one.bin", "synced")
+    laptop.write("one.bin", LARGE[::-1])
+    settle(laptop, desk)
+    assert desk.mark("one.bin", "pinned") == "1"
+    desk.until_mark("one.bin", "synced")
+
+
 def test_the_drives_own_rules_hold(pair: Pair) -> None:
     laptop, desk = pair
     pair.up()
