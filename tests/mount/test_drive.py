@@ -157,7 +157,7 @@ def test_an_old_version_may_be_under_another_path(world: DriveWorld) -> None:
 def test_large_content_is_not_staged_but_damage_is_found(world: DriveWorld) -> None:
     lying = BytesContent(bytes(SMALL + 1), sha256="00" * 32)
     world.drive.commit(world.drive.stage("f", lying, "op"), None)
-    with pytest.raises(OSError, match="digest|damaged"):
+    with pytest.raises(OSError, match=r"digest|damaged"):
         world.joint.cache.hydrate(world.joint.node("f"))
     with pytest.raises(Stale):
         world.drive.stage("g", BytesContent(b"few", sha256="00" * 32), "op")
