@@ -148,7 +148,7 @@ class DriveDevice(Device):
             1 << 40,
             kept=lambda _: 0,
             threads=4,
-            patience=0.05,
+            patience=1.0,
         )
         self.files = Tree(self.rows, self.cache, owner=(0, 0))
         self.drive = Drive(

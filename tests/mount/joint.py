@@ -45,7 +45,7 @@ class Joint:
             self.limit,
             kept=lambda _: 0,
             threads=4,
-            patience=0.05,
+            patience=1.0,
         )
         self.tree = Tree(self.store, self.cache, owner=(0, 0), dirty=self._dirty)
 
