@@ -657,10 +657,31 @@ def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
     with pytest.raises(KeyboardInterrupt):
         device.settle()
     device.local.delete = delete  # type: ignore[method-assign]
+    device.clock.time += 1
     device.local.write("a", b"content")
     device.crash()
     device.settle()
     assert device.local.tree() == device.vault.tree() == {"a": b"content"}
+
+
+def test_what_came_back_from_the_trash_in_a_crash_is_removed_after_it(device: Device) -> None:
+    """Going there and back changes the identity of the file, and nothing else of it."""
+
+    def die(path: str, expected: Entry) -> None:
+        device.local.files[path] = replace(device.local.files[path], tag=f"{expected.tag} moved")
+        raise KeyboardInterrupt
+
+    delete = device.local.delete
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
 
 
 @pytest.mark.parametrize("seed", range(8))
