@@ -182,6 +182,20 @@ def test_a_file_becomes_a_folder_and_a_folder_a_file(device: Device, other: Devi
     assert not other.store.conflicts()
 
 
+def test_a_file_goes_first_though_only_what_is_in_the_new_folder_was_seen(device: Device) -> None:
+    device.local.write("a", b"file")
+    device.settle()
+    device.vault.mutations.clear()
+    device.local.remove("a")
+    device.local.write("a/y", b"in the new folder")
+    device.engine.mark("a/y")
+    for _ in range(50):
+        device.clock.time += 0.1
+        device.step()
+    device.settle()
+    assert device.vault.mutations == [("delete", "a"), ("commit", "a/y")]
+
+
 def test_an_emptied_folder_stays_though_its_marker_is_late(device: Device, other: Device) -> None:
     device.local.make("d/")
     device.local.write("d/x", b"the last one")
