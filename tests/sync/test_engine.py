@@ -182,6 +182,20 @@ def test_a_file_becomes_a_folder_and_a_folder_a_file(device: Device, other: Devi
     assert not other.store.conflicts()
 
 
+def test_a_file_goes_first_though_only_what_is_in_the_new_folder_was_seen(device: Device) -> None:
+    device.local.write("a", b"file")
+    device.settle()
+    device.vault.mutations.clear()
+    device.local.remove("a")
+    device.local.write("a/y", b"in the new folder")
+    device.engine.mark("a/y")
+    for _ in range(50):
+        device.clock.time += 0.1
+        device.step()
+    device.settle()
+    assert device.vault.mutations == [("delete", "a"), ("commit", "a/y")]
+
+
 def test_an_emptied_folder_stays_though_its_marker_is_late(device: Device, other: Device) -> None:
     device.local.make("d/")
     device.local.write("d/x", b"the last one")
@@ -657,10 +671,31 @@ def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
     with pytest.raises(KeyboardInterrupt):
         device.settle()
     device.local.delete = delete  # type: ignore[method-assign]
+    device.clock.time += 1
     device.local.write("a", b"content")
     device.crash()
     device.settle()
     assert device.local.tree() == device.vault.tree() == {"a": b"content"}
+
+
+def test_what_came_back_from_the_trash_in_a_crash_is_removed_after_it(device: Device) -> None:
+    """Going there and back changes the identity of the file, and nothing else of it."""
+
+    def die(path: str, expected: Entry) -> None:
+        device.local.files[path] = replace(device.local.files[path], tag=f"{expected.tag} moved")
+        raise KeyboardInterrupt
+
+    delete = device.local.delete
+    device.vault.write("a", b"content")
+    device.settle()
+    device.vault.remove("a")
+    device.local.delete = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.delete = delete  # type: ignore[method-assign]
+    device.crash()
+    device.settle()
+    assert device.local.tree() == device.vault.tree() == {}
 
 
 @pytest.mark.parametrize("seed", range(8))

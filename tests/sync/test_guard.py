@@ -434,6 +434,20 @@ def test_a_flood_of_conflicts_is_held_and_all_else_goes_on(
     assert all(names.is_conflict(path) for path in device.store.conflicts())
 
 
+def test_a_flood_of_conflicts_that_people_end_themselves_is_held_no_more(device: Device) -> None:
+    for number in range(12):
+        device.local.write(f"{number}.txt", b"mine")
+        device.vault.write(f"{number}.txt", b"yours!")
+    device.settle()
+    assert kinds(device) == {Guard.CONFLICTS: 2}
+    for path in device.engine.guards.conflicts:
+        device.local.remove(path)
+    device.settle()
+    assert not kinds(device)
+    assert len(device.store.conflicts()) == 10
+    assert device.vault.tree() == device.local.tree()
+
+
 def test_a_file_and_a_folder_of_one_name_part_by_themselves(device: Device) -> None:
     device.local.write("d", b"the file")
     device.settle()

@@ -149,7 +149,8 @@ class Agenda:
         """
         for directory in [*names.parents(path), path]:
             row = self._store.row(directory.removesuffix("/"))
-            if row.path == path or row.remote is None or row.local is not None:
+            # One that still seems to be here cannot be: what is pushed is in a folder of its name.
+            if row.path == path or row.remote is None:
                 continue
             if directory == path or (row.base and row.remote.tag == row.base.remote_tag):
                 return row.path

@@ -160,7 +160,7 @@ class Executor:
     def recover(self, operation: Journalled, row: Row) -> Result | None:
         """Tell what became of a journalled operation; None: it did not happen."""
         if operation.verb is Verb.DELETE_LOCAL:
-            return self._recover_removal(row, operation.base.local_tag)
+            return self._recover_removal(row, operation.base)
         side = self._remote if operation.verb is Verb.PUSH else self._local
         if operation.path.endswith("/"):
             made = side.look(operation.path)
@@ -174,13 +174,18 @@ class Executor:
         row = replace(row, moved_from=operation.source)
         return Result(recovered_push(row, operation.op, operation.base, entry))
 
-    def _recover_removal(self, row: Row, tag: str) -> Result | None:
+    def _recover_removal(self, row: Row, base: Base) -> Result | None:
         """Tell whether a local version was removed: what is there now may be a newer one."""
         now = self._local.look(row.path)
         if now is None:
             return Result(Row(row.path))
-        if now.tag == tag:
+        if now.tag == base.local_tag:
             return None
+        if (now.kind, now.size, now.mtime_ns) == (base.kind, base.size, base.mtime_ns):
+            # Going to the trash and coming back from it is no edit, though it leaves a trace.
+            now = self._local.identify(row.path, now)
+            if now.sha256 == base.sha256:
+                return None
         return Result(replace(row, local=now, base=None, local_absence=Absence.PRESENT))
 
     def look(self, row: Row) -> Result:

@@ -198,7 +198,8 @@ class Guards:
             log.warning("%s %s", safety.sentence(guard, self._counts[guard]), HINT)
         if hold is None and before is not None:
             log.info("nothing is held any more by the guard of %s", guard)
-            self._free.add(guard)
+            if guard is not Guard.CONFLICTS:  # those wait here, not in the rows; none is left
+                self._free.add(guard)
         self._publish()
 
     def _forget_let(self) -> None:

@@ -138,7 +138,7 @@ class Recorder:
         """Note that we are about to remove what is here: it is not to pass for a person's doing."""
         if row.base is None or row.local is None:
             raise ValueError("only what both sides had is removed here")
-        base = replace(row.base, local_tag=row.local.tag)
+        base = replace(row.base, local_tag=row.local.tag, mtime_ns=row.local.mtime_ns)
         removal = Journalled(row.path, op, Verb.DELETE_LOCAL, "", base)
         self._store.finish(row.path)
         self._store.begin(removal)
