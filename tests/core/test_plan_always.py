@@ -176,8 +176,8 @@ class TestRest:
         assert len(pair.aside) == (1 if len(edits) == 2 else 0)
 
 
-PATHS = 200_000
-PEAK = 20_000_000
+PATHS = 40_000
+PEAK = 1_000_000
 """Bytes."""
 
 
@@ -190,18 +190,18 @@ def many(here: str, there: str) -> Iterator[Row]:
     absence = Absence.CONFIRMED if gone is None else Absence.PRESENT
     marker = Entry(Kind.DIR, 0, MARKER)
     yield Row("a/", shown, FOLDER_BASE, marker)
-    for top in range(100):
+    for top in range(20):
         path = f"a/{top:03}/"
         for _ in range(200):
             yield Row(path, shown, FOLDER_BASE, marker)
             yield Row(path + "!", *values)
             path += "d/"
     yield Row("b/", shown, FOLDER_BASE, marker)
-    for index in range(30_000):
+    for index in range(6_000):
         yield Row(f"b/{index:06}/", gone, FOLDER_BASE, marker, absence)
         yield Row(f"b/{index:06}/f", *values)
     yield Row("c/", shown, FOLDER_BASE, marker)
-    for index in range(PATHS - 2 * (20_000 + 30_000)):
+    for index in range(PATHS - 2 * (4_000 + 6_000)):
         yield Row(f"c/{index:09}", *values)
 
 
