@@ -15,7 +15,7 @@ from tests.sync.simulation.world import Outcome, run
 
 
 def main() -> int:
-    """Play seeds until one breaks a rule; exit code 1 then."""
+    """Play seeds until one breaks a rule, or Ctrl-C; exit code 1 when any was broken."""
     given = _arguments()
     leave = frozenset(given.leave.split(",")) - {""}
     changes = dict(_setting(text) for text in given.set)
@@ -23,14 +23,17 @@ def main() -> int:
     play = partial(_play, leave=leave, changes=changes, whole=given.trace)
     began, played, broken = time.monotonic(), 0, Counter[str]()
     with ProcessPoolExecutor(given.processes) as pool:
-        for seed, outcome in zip(seeds, pool.map(play, seeds, chunksize=8), strict=True):
-            played += 1
-            if isinstance(outcome, str) or outcome.broken:
-                broken[outcome if isinstance(outcome, str) else outcome.broken] += 1
-                _show(seed, outcome, given)
-                if not given.go_on:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
+        try:
+            for seed, outcome in zip(seeds, pool.map(play, seeds, chunksize=8), strict=True):
+                played += 1
+                if isinstance(outcome, str) or outcome.broken:
+                    broken[outcome if isinstance(outcome, str) else outcome.broken] += 1
+                    _show(seed, outcome, given)
+                    if not given.go_on:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        break
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
     seconds = time.monotonic() - began
     print(f"{played} runs in {seconds:.0f} s, {sum(broken.values())} broken: {dict(broken)}")
     return 1 if broken else 0
