@@ -5,25 +5,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from vaultsync.core.errors import Blocked
+from vaultsync.core.errors import Blocked, VaultsyncError
 from vaultsync.mount.kernel import holder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-needs_fuse = pytest.mark.skipif(
-    not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None,
-    reason="needs /dev/fuse and fusermount3",
-)
+
+def _may_mount() -> bool:
+    """Whether this machine lets us mount: in some containers the device is there in vain."""
+    with tempfile.TemporaryDirectory() as name:
+        point = Path(name)
+        try:
+            os.close(holder.mount(point))
+            holder.unmount(point, lazy=True)
+        except VaultsyncError:
+            return False
+    return True
+
+
+needs_fuse = pytest.mark.skipif(not _may_mount(), reason="nothing can be mounted here")
 _LIMIT = 30.0
 HERE = Path(__file__).parents[3]
 
