@@ -5,23 +5,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Retry, Stale
 from vaultsync.core.model import is_stand_in
+from vaultsync.local.content import CHUNK, Closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from vaultsync.core.model import Entry
     from vaultsync.mount.ports import Contents, Node
     from vaultsync.mount.tree.tree import Tree
 
-CHUNK = 1 << 20
-"""Bytes read at a time."""
 LONGEST = 256 << 20
 """Bytes of a file that never holds still, up to which a copy of it is taken in one go."""
 
@@ -31,7 +30,7 @@ def tag(node: Node) -> str:
     return f"{node.id}.{node.change}"
 
 
-class _Whole:
+class _Whole(Closing, ABC):
     """What all contents do with their pieces."""
 
     entry: Entry
@@ -44,9 +43,9 @@ class _Whole:
             offset += len(piece)
             yield piece
 
+    @abstractmethod
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly the bytes [offset, offset+length), cut at the end."""
-        raise NotImplementedError
 
     def sha256(self) -> str:
         """Return the hex digest of the whole content."""
@@ -57,22 +56,6 @@ class _Whole:
     def md5(self) -> str:
         """Return the hex MD5 of the whole content."""
         return self._digest("md5")
-
-    def close(self) -> None:
-        """Release what reading needs; mostly there is nothing."""
-
-    def __enter__(self) -> Self:
-        """Return self."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _digest(self, name: str) -> str:
         digest = hashlib.new(name, usedforsecurity=False)

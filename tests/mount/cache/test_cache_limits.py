@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mount.cache.vault import MIB, World, noise
+from tests.mount.cache.vault import world as world_of
 from vaultsync.core.errors import Retry
 
 if TYPE_CHECKING:
@@ -151,6 +152,18 @@ def test_writes_may_exceed_the_limit(small: World) -> None:
     cold = small.add(noise(6 * MIB, 3))
     small.write(cold, 1, b"x")
     assert small.cache.read(cold, 0, 2) == noise(6 * MIB, 3)[:1] + b"x"
+
+
+@pytest.mark.timeout(20)
+def test_what_is_fetched_to_be_written_to_is_not_evicted_for_its_own_rest(tmp_path: Path) -> None:
+    """Else it would be fetched for ever: each half makes room for the other one."""
+    data = noise(4 * MIB)
+    with world_of(tmp_path, 5 * MIB // 2) as world:
+        node = world.add(data)
+        world.cache.read(node, 0, 2 * MIB, ahead=False)
+        world.write(node, 7, b"edited")
+        assert world.cache.read(node, 0, 20) == data[:7] + b"edited" + data[13:20]
+        assert sum(length for _, _, length in world.vault.asked) == 4 * MIB
 
 
 def test_writes_stop_before_the_disk_is_full(world: World) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import errno
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.cache.files import read_fully
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vaultsync.mount.cache.content import Content, Flight
     from vaultsync.mount.cache.files import Files, Handle
     from vaultsync.mount.cache.hydration import Hydration
@@ -53,15 +56,8 @@ class Reader:
 
     def read(self, node: Node, offset: int, size: int, *, ahead: bool) -> bytes:
         """As `ports.Contents.read`."""
-        with self._store.lock:
-            # What came for this reader must not go before he has it, to make room for the rest.
-            state = self._shelf.state(node)
-            state.users += 1
-        try:
+        with self._kept(node):
             return self._read(node, offset, size, ahead=ahead)
-        finally:
-            with self._store.lock:
-                state.users -= 1
 
     def _read(self, node: Node, offset: int, size: int, *, ahead: bool) -> bytes:
         mine: list[Flight] = []
@@ -89,15 +85,16 @@ class Reader:
 
     def hydrate(self, node: Node) -> None:
         """As `ports.Contents.hydrate`."""
-        while True:
-            with self._store.lock:
-                state = self._shelf.state(node)
-                if self._shelf.whole(state):
-                    return
-                self._readable(state)
-                flights = self._hydration.want_all(state)
-                wait_for = flights[0] if flights else self._sealing.begin(state, fetched=True)
-            self._hydration.wait(wait_for)
+        with self._kept(node):
+            while True:
+                with self._store.lock:
+                    state = self._shelf.state(node)
+                    if self._shelf.whole(state):
+                        return
+                    self._readable(state)
+                    flights = self._hydration.want_all(state)
+                    wait_for = flights[0] if flights else self._sealing.begin(state, fetched=True)
+                self._hydration.wait(wait_for)
 
     def quickly(self, node: Node, offset: int, size: int) -> bytes | None:
         """Read content that is all here without the lock; None when that cannot be done."""
@@ -120,6 +117,18 @@ class Reader:
         finally:
             self._files.give(handle)
         return data if len(data) == stop - offset and state.epoch == epoch else None
+
+    @contextmanager
+    def _kept(self, node: Node) -> Iterator[None]:
+        """What comes for somebody must not go before he has it, to make room for the rest."""
+        with self._store.lock:
+            state = self._shelf.state(node)
+            state.users += 1
+        try:
+            yield
+        finally:
+            with self._store.lock:
+                state.users -= 1
 
     def _look(
         self, state: Content, start: int, stop: int, mine: list[Flight], *, ahead: bool
