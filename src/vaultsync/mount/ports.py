@@ -415,12 +415,15 @@ class Contents(Protocol):
         """The end of one `opened`."""
         ...
 
-    def measure(self, node: Node) -> tuple[int, int] | None:
-        """Size and mtime in nanoseconds of the cache file; None when there is none.
+    def settled(self, node: Node) -> None:
+        """The row knows of all that was written to this dirty content so far."""
+        ...
 
-        Asked at the start for dirty content, whose last writes the row may not know.
-        The mtime is that of the last write; of content that was not written to since it was
-        fetched or became clean, it is meaningless and before 2004.
+    def measure(self, node: Node) -> tuple[int, int | None] | None:
+        """Size of the cache file, and when it was written to since `settled`, if it was.
+
+        The time is in nanoseconds. Asked at the start for dirty content, whose last writes the row
+        may not know. None when there is no file.
         """
         ...
 

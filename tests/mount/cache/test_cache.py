@@ -354,10 +354,13 @@ def test_descriptors_and_measures(world: World) -> None:
     node = world.add(b"", dirty=True)
     assert world.cache.measure(node) is None
     world.write(node, 0, b"hello")
-    measured = world.cache.measure(node)
-    assert measured == (5, world.path(node).stat().st_mtime_ns)
+    assert world.cache.measure(node) == (5, world.path(node).stat().st_mtime_ns)
+    world.cache.settled(node)
+    assert world.cache.measure(node) == (5, None)
+    world.write(node, 0, b"hello!")
+    assert world.cache.measure(node) == (6, world.path(node).stat().st_mtime_ns)
     descriptor = world.cache.descriptor(node)
-    assert os.read(descriptor, 10) == b"hello"
+    assert os.read(descriptor, 10) == b"hello!"
     os.close(descriptor)
     world.cache.sync(node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.ports import Node, Space
@@ -167,12 +168,16 @@ class FolderContents:
     def drop(self, node: Node) -> None:
         self.file(node).unlink(missing_ok=True)
 
-    def measure(self, node: Node) -> tuple[int, int] | None:
+    def settled(self, node: Node) -> None:
+        with suppress(FileNotFoundError):
+            os.utime(self.file(node), ns=(0, 0))
+
+    def measure(self, node: Node) -> tuple[int, int | None] | None:
         try:
             found = self.file(node).stat()
         except FileNotFoundError:
             return None
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, found.st_mtime_ns or None
 
     def space(self) -> Space:
         return Space(4096, 1000, 500, 400, 1000, 500)

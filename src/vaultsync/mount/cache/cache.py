@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from vaultsync.core.errors import VaultsyncError
 from vaultsync.mount.cache.eviction import Room
-from vaultsync.mount.cache.files import Files, fallocate, write_fully
+from vaultsync.mount.cache.files import SETTLED, Files, fallocate, write_fully
 from vaultsync.mount.cache.hydration import Hydration
 from vaultsync.mount.cache.opening import clear
 from vaultsync.mount.cache.pool import Pool
@@ -355,14 +355,20 @@ class Cache:
         finally:
             self._files.give(handle)
 
-    def measure(self, node: Node) -> tuple[int, int] | None:
-        """Size and mtime in nanoseconds of the cache file; None when there is none.
+    def settled(self, node: Node) -> None:
+        """The row knows of all that was written to this dirty content; `measure` tells of more."""
+        self._files.date(node.id, SETTLED)
 
-        The mtime is that of the last write; of content that was not written to since it was
-        fetched or became clean, it is meaningless and before 2004.
+    def measure(self, node: Node) -> tuple[int, int | None] | None:
+        """Size of the cache file, and when it was written to since `settled`, if it was.
+
+        The time is in nanoseconds, None for not at all. Without a file there is nothing to tell.
         """
         status = self._files.status(node.id)
-        return None if status is None else (status.st_size, status.st_mtime_ns)
+        if status is None:
+            return None
+        when = status.st_mtime_ns
+        return status.st_size, when if when > SETTLED else None
 
     def space(self) -> Space:
         """The room of the disk that the cache is on; what is kept free is not available."""

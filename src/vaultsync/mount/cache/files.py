@@ -22,6 +22,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
+SETTLED = (1 << 30) * 1_000_000_000
+"""The mtime, in nanoseconds, of a dirty file of which the row knows all; no version's stamp."""
+
+
 def stamp(etag: str | None, version: str | None) -> int:
     """The mtime, in nanoseconds, of a file that holds exactly that version, safely on the disk.
 
@@ -207,6 +211,14 @@ class Files:
     def reader(self, node: int) -> int:
         """A new descriptor for reading. FileNotFoundError."""
         return os.open(self._path(node), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def date(self, node: int, when: int) -> None:
+        """Set its file's mtime, in nanoseconds, if there is a file."""
+        with self._lock:
+            handle = self._open.get(node)
+            with suppress(FileNotFoundError):
+                target = self._path(node) if handle is None else handle.descriptor
+                os.utime(target, ns=(when, when))
 
     def status(self, node: int) -> os.stat_result | None:
         """What stat(2) says; None when there is no such file."""

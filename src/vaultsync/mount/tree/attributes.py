@@ -85,8 +85,11 @@ class Attributes(Files):
             return changed
 
     def _own(self, node: Node, changes: Changes) -> None:
-        """Change owner and group, which takes setuid and setgid away, even for root."""
-        if changes.uid is None and changes.gid is None:
+        """Change owner and group, which takes setuid and setgid away, even for root.
+
+        So does a chown(2) to nobody and no group, which asks for no change at all.
+        """
+        if changes.uid is None and changes.gid is None and changes != Changes():
             return
         if changes.uid is not None:
             node.uid = changes.uid

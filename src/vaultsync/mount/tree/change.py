@@ -140,9 +140,11 @@ class Change:
             if error is not None:
                 self._undo()
                 return
-            for number in self._touched:
+            for number, (node, *_) in self._touched.items():
                 memory.unsettled.pop(number, None)
                 memory.faded.pop(number, None)
+                if node.dirty:
+                    memory.contents.settled(node)
             for node in self._gone:
                 memory.dismiss(node)
             for do in self._then:

@@ -194,6 +194,8 @@ class Naming(Ground):
         if target is node:
             return False
         if target is not None:
+            if moved and target.kind is NodeKind.DIR and self.within(folder.id, target.id):
+                raise fail(errno.ENOTEMPTY)
             self._replaceable(node, target)
             self.rows.point(*new, node.id)
             self.unlinked(change, new_folder, target)

@@ -68,12 +68,12 @@ class Tree(Attributes, Listing, Grafting):
         measured = self.contents.measure(node)
         if measured is None:
             return
-        size, mtime = measured
-        if size != node.size or mtime > node.ctime:
-            node.size = size
-            # Times that somebody set since the last write are kept: that was settled, and later.
-            if mtime > node.ctime:
-                node.mtime = node.ctime = mtime
+        node.size, written = measured
+        # Times that somebody set since the last write are kept: that was settled, and later. The
+        # clocks of files and of rows are not compared: that of files may be a tick behind.
+        if written is not None:
+            node.mtime = written
+            node.ctime = max(node.ctime, written)
 
     def close(self) -> None:
         """Write what memory alone knows. The database is the caller's to close."""
