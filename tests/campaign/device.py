@@ -38,7 +38,10 @@ class Device:
     Attributes:
         prefix: Of the person's keys in the bucket, once it has joined.
         kills: How often its daemon was killed.
+        drive: Whether its files are in a drive.
     """
+
+    drive = False
 
     def __init__(
         self,
@@ -59,11 +62,11 @@ class Device:
         self._process: subprocess.Popen[bytes] | None = None
         self._time = self.home / "time"
 
-    def join(self, url: str, poll_seconds: float) -> None:
+    def join(self, url: str, poll_seconds: float, **settings: object) -> None:
         """Make the profile; the person is signed in already."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.turn_clock(0)
-        settings: dict[str, object] = {"folder.poll_seconds": poll_seconds, "log.level": "debug"}
+        settings |= {"folder.poll_seconds": poll_seconds, "log.level": "debug"}
         self.prefix = join(url, self.config_dir, self.folder, device=self.name, settings=settings)
 
     def start(self) -> None:
@@ -126,6 +129,13 @@ class Device:
         beside = self._time.with_suffix(".new")
         beside.write_text(f"{seconds:+d}\n")
         beside.replace(self._time)
+
+    def close(self) -> None:
+        """End what runs."""
+        self.kill()
+
+    def watch(self) -> None:
+        """Nothing but the daemon runs."""
 
     def forget(self) -> None:
         """Lose the state database; the daemon must not run."""

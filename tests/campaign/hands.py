@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import time
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Hands:
     def read(self, path: str) -> str:
         """Look into a file; what is in it must be known. Returns its SHA-256."""
         seen = see(self.at(path))
-        if seen is None or seen.kind == "dir":
+        if seen is None or not seen.sha256:
             return ""
         if not self.ledger.knows(seen.sha256):
             self.ledger.broke("torn", path, f"{self.who} reads unknown content {seen.sha256}")
@@ -80,6 +81,67 @@ class Hands:
         self._supersede(path, before, "appends")
         with self._saving(path, before + data, "appends"):
             self._write(path, descriptor, before, data, 1, 0.0)
+
+    def patch(self, path: str, where: float, data: bytes) -> None:
+        """Write over some of a file, at a part of its length from 0 to 1, and perhaps beyond."""
+        descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            before = _content(descriptor)
+            at = int(where * len(before))
+            self._supersede(path, before, "patches")
+            with self._saving(path, before[:at] + data + before[at + len(data) :], "patches"):
+                os.pwrite(descriptor, data, at)
+        finally:
+            os.close(descriptor)
+
+    def patch_mapped(self, path: str, where: float, data: bytes) -> None:
+        """The same through memory, within one page."""
+        descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            before = _content(descriptor)
+            room = min(len(before), mmap.PAGESIZE) - len(data)
+            if room < 0:
+                return
+            at = int(where * room)
+            self._supersede(path, before, "patches in memory")
+            new = before[:at] + data + before[at + len(data) :]
+            with (
+                self._saving(path, new, "patches in memory"),
+                mmap.mmap(descriptor, len(before)) as memory,
+            ):
+                memory[at : at + len(data)] = data
+                memory.flush()
+        except OSError:
+            # What the disk refused is in memory still; nobody is to take it for what is there.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def copy(self, old: str, new: str) -> None:
+        """Have the system copy a file to a new name."""
+        self._above(new)
+        source = os.open(self.at(old), os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            data = _content(source)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            target = os.open(self.at(new), flags, 0o644)
+            try:
+                with self._saving(new, data, f"copies {old!r} to"):
+                    done = 0
+                    while done < len(data):
+                        step = min(len(data) - done, 100_000)
+                        self.ledger.passing(self.who, new, data[: done + step])
+                        count = os.copy_file_range(source, target, step, done, done)
+                        if not count:
+                            break
+                        done += count
+                        if count < step:
+                            self.ledger.passing(self.who, new, data[:done])
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
     def truncate(self, path: str) -> None:
         """Cut a file in half."""
