@@ -19,6 +19,7 @@ from vaultsync.paths import places
 
 if TYPE_CHECKING:
     from tests.campaign.ledger import Ledger
+    from tests.campaign.nursery import Child, Nursery
     from vaultsync.core.model import Status
 
 _CLOCK = Path(__file__).with_name("clock.c")
@@ -32,6 +33,7 @@ class Device:
         home: Where everything of it is kept.
         name: Its name.
         ledger: Where its life is noted.
+        nursery: Starts its daemon.
         folder: Its folder, when it is not to be within `home`.
         clock: What `compiled_clock` made, if its clock is to be turned.
 
@@ -48,18 +50,20 @@ class Device:
         home: Path,
         name: str,
         ledger: Ledger,
+        nursery: Nursery,
         folder: Path | None = None,
         clock: Path | None = None,
     ) -> None:
         self.home = home / name
         self.name = name
         self.ledger = ledger
+        self.nursery = nursery
         self.folder = folder or self.home / "folder"
         self.config_dir = self.home / "config"
         self.prefix = ""
         self.kills = 0
         self.clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._time = self.home / "time"
 
     def join(self, url: str, poll_seconds: float, **settings: object) -> None:
@@ -72,16 +76,7 @@ class Device:
     def start(self) -> None:
         """Start the daemon; it is not waited for."""
         self.ledger.note(self.name, "daemon starts")
-        command = (sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.config_dir))
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                (*command, "daemon"),
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._process = self._run("daemon")
 
     @property
     def log(self) -> Path:
@@ -163,13 +158,20 @@ class Device:
     def command(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run one of the public commands."""
         return subprocess.run(
-            (sys.executable, "-m", "vaultsync.cli", "--config-dir", self.config_dir, *words),
+            self._words(*words),
             env=self._environment(),
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
+
+    def _run(self, *words: str) -> Child:
+        """Start one of the commands that go on and on."""
+        return self.nursery.start(self._words(*words), self._environment(), self.log)
+
+    def _words(self, *words: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.config_dir), *words)
 
     def _environment(self) -> dict[str, str]:
         kept: dict[str, Any] = {

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +12,10 @@ from vaultsync.mount.kernel import holder
 from vaultsync.paths import places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.campaign.nursery import Child
 
 CACHE_GB = 0.01
 """The least there can be, so that much has to be evicted and fetched again."""
@@ -27,7 +27,7 @@ class DriveDevice(Device):
     """An installation with a drive. Its holder lives as long as the campaign, whatever dies."""
 
     drive = True
-    _holder: subprocess.Popen[str] | None = None
+    _holder: Child | None = None
 
     def keep_on(self, disk: Path) -> None:
         """Have database and contents on a disk of their own; before it joins."""
@@ -40,22 +40,11 @@ class DriveDevice(Device):
 
     def mount(self) -> None:
         """Mount it once the daemon answers; at a calm moment."""
-        self._answers()
+        self._until(lambda: self.status() is not None)
         self.ledger.note(self.name, "drive is mounted")
-        with self.log.open("ab") as log:
-            self._holder = subprocess.Popen(
-                self._command("--json", "mount", "--foreground"),
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                text=True,
-            )
-        assert self._holder.stdout is not None
-        said = self._holder.stdout.readline()
-        if not said or not json.loads(said)["ok"]:
-            self.ledger.broke("not mounted", "", f"{self.name}: {said or self._last_words()}")
+        self._holder = self._run("mount", "--foreground")
+        if not self._until(lambda: self._at() is not None):
+            self.ledger.broke("not mounted", "", f"{self.name}: {self._last_words()}")
 
     def unmount(self) -> None:
         """Unmount it, sent or not; at a calm moment."""
@@ -64,7 +53,7 @@ class DriveDevice(Device):
         if done.returncode or self._holder is None or self._holder.wait(_UP):
             told = f"{done.stdout} {done.stderr} {self._last_words()}"
             self.ledger.broke("not unmounted", "", f"{self.name}: {told}")
-        self._drop_holder()
+        self._holder = None
 
     def empty_cache(self) -> None:
         """Begin anew without any content; everything must be in the vault."""
@@ -81,29 +70,28 @@ class DriveDevice(Device):
         if self._holder is not None:
             self._holder.kill()
             self._holder.wait()
-            self._drop_holder()
+            self._holder = None
         if holder.mounted(self.folder) == holder.FSTYPE:
             holder.unmount(self.folder, lazy=True)
 
     def watch(self) -> None:
         """A holder must not end by itself."""
-        if self._holder is not None and self._holder.poll() is not None:
-            code = self._holder.returncode
-            self._drop_holder()
+        code = None if self._holder is None else self._holder.poll()
+        if code is not None:
+            self._holder = None
             self.ledger.broke("died", "", f"holder of {self.name}: {code}: {self._last_words()}")
 
-    def _answers(self) -> None:
+    def _until(self, holds: Callable[[], bool]) -> bool:
         ends = time.monotonic() + _UP
-        while self.status() is None and time.monotonic() < ends:
+        while not holds():
+            if time.monotonic() > ends:
+                return False
             time.sleep(0.1)
+        return True
 
-    def _drop_holder(self) -> None:
-        gone, self._holder = self._holder, None
-        if gone is not None and gone.stdout is not None:
-            gone.stdout.close()
-
-    def _command(self, *words: str) -> tuple[str, ...]:
-        return (sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.config_dir), *words)
+    def _at(self) -> str | None:
+        status = self.status()
+        return None if status is None or status.drive is None else status.drive.at
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-600:]

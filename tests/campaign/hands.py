@@ -69,15 +69,19 @@ class Hands:
     def overwrite(self, path: str, data: bytes, *, pieces: int = 1, pause: float = 0.0) -> None:
         """Truncate a file and write it anew, as VS Code does."""
         descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
-        self._supersede(path, _content(descriptor), "truncates and writes")
+        self._supersede(path, _content(descriptor, closing=True), "truncates and writes")
         with self._saving(path, data, "writes in place"):
-            os.ftruncate(descriptor, 0)
+            try:
+                os.ftruncate(descriptor, 0)
+            except OSError:
+                os.close(descriptor)
+                raise
             self._write(path, descriptor, b"", data, pieces, pause)
 
     def append(self, path: str, data: bytes) -> None:
         """Write at the end of a file, as logs are."""
         descriptor = os.open(self.at(path), os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
-        before = _content(descriptor)
+        before = _content(descriptor, closing=True)
         self._supersede(path, before, "appends")
         with self._saving(path, before + data, "appends"):
             self._write(path, descriptor, before, data, 1, 0.0)
@@ -249,9 +253,14 @@ class Hands:
             os.close(descriptor)
 
 
-def _content(descriptor: int) -> bytes:
-    """All of an open file."""
+def _content(descriptor: int, *, closing: bool = False) -> bytes:
+    """All of an open file, which may be closed when it cannot be read."""
     size, data = os.fstat(descriptor).st_size, b""
-    while len(data) < size and (piece := os.pread(descriptor, size - len(data), len(data))):
-        data += piece
+    try:
+        while len(data) < size and (piece := os.pread(descriptor, size - len(data), len(data))):
+            data += piece
+    except OSError:
+        if closing:
+            os.close(descriptor)
+        raise
     return data

@@ -14,6 +14,7 @@ from tests.campaign.disk import Disk, may_mount
 from tests.campaign.drive import DriveDevice
 from tests.campaign.guardian import Guardian
 from tests.campaign.ledger import Ledger, made
+from tests.campaign.nursery import Nursery
 from tests.campaign.person import SHARED, Person, Refusals
 from tests.campaign.stranger import Stranger
 from tests.campaign.trees import clashes, differences, look, stats, vault
@@ -99,8 +100,10 @@ class World:
         self.forgotten = 0
         self.clashing: set[str] = set()
         self._server = ModelProcess()
+        self._nursery = Nursery()
 
     def __enter__(self) -> Self:
+        self._nursery.__enter__()
         self.url = self._server.__enter__().url
         settings = {"credentials_are_checked": True, "versions_may_go": False}
         control(self.url, "PUT", "settings", settings)
@@ -114,16 +117,16 @@ class World:
         drive = number >= self.plan.devices - self.plan.drives
         disk = None
         if number == 1 and may_mount() and not self.plan.calm:
-            disk = self.disks[name] = Disk(self.home / name / "disk")
+            disk = self.disks[name] = Disk(self.home / name / "disk", self._nursery)
         clock = compiled_clock(self.home) if number == 0 and not self.plan.calm else None
         device: Device
         if drive:
-            device = DriveDevice(self.home, name, self.ledger, None, clock)
+            device = DriveDevice(self.home, name, self.ledger, self._nursery, None, clock)
             if disk is not None:
                 device.keep_on(disk.place)
         else:
             folder = None if disk is None else disk.place / "folder"
-            device = Device(self.home, name, self.ledger, folder, clock)
+            device = Device(self.home, name, self.ledger, self._nursery, folder, clock)
         device.join(self.url, self.plan.poll)
         self.devices.append(device)
         canary = self.home / name / "canary"
@@ -154,6 +157,7 @@ class World:
             device.close()
         for disk in self.disks.values():
             disk.away()
+        self._nursery.__exit__()
         self._server.__exit__()
 
     def start(self) -> None:

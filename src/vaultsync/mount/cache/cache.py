@@ -199,7 +199,7 @@ class Cache:
         Raises OSError: EIO when it is not all here, ENOSPC when the disk is full, EFBIG.
         """
         state = self._shelf.state(node)
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             self._room.demand(len(data))
             state.touched = True
@@ -214,8 +214,8 @@ class Cache:
     def truncate(self, node: Node, size: int) -> None:
         """Make the cache file that long; content that is all here, or becomes so by size 0.
 
-        The file changes before the caller's transaction ends. Should that never be committed, then
-        a clean node's file is not as it should be, which is found when it is opened.
+        Where it becomes so, the file goes before the caller's transaction ends. Should that never
+        be committed, then what the row says is not there, which is found when it is opened.
         """
         state = self._shelf.state(node)
         if size == 0 and node.here < 2:
@@ -227,8 +227,10 @@ class Cache:
             state.touched = True
             return
         if size == 0 and self._files.status(node.id) is None:
+            if node.id in self.losses:
+                self.losses.remove(node.id)
             return
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             state.touched = True
             state.epoch += 1
@@ -243,7 +245,7 @@ class Cache:
         Raises OSError: ENOSPC, EOPNOTSUPP for modes that the disk's file system lacks.
         """
         state = self._shelf.state(node)
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             if mode in (0, _KEEP_SIZE):
                 self._room.demand(length)

@@ -269,21 +269,47 @@ class Files(Naming):
                 if kill:
                     self._strip(node)
             return
-        if self._entire(node):
+        if not self._entire(node):
+            with Change(self) as change:
+                # What is not all here becomes dirty together with being empty: before, it had
+                # nothing of its own to be dirty with.
+                change.touch(node)
+                self.contents.truncate(node, size)
+                self._sized(change, node, size, kill=kill)
+        elif size > node.size:
             self._soil(node, kill=kill)
+            try:
+                self.contents.truncate(node, size)
+                with Change(self) as change:
+                    self._sized(change, node, size, kill=kill)
+            except OSError:
+                with suppress(OSError):
+                    self.contents.truncate(node, node.size)
+                raise
+        else:
+            self._cut(node, size, kill=kill)
+
+    def _cut(self, node: Node, size: int, *, kill: bool) -> None:
+        """Make content that is all here shorter: not before the row says so, it may be refused."""
+        self._soil(node, kill=kill)
+        if size and self.contents.measure(node) is None:
+            raise OSError(errno.EIO, "the content is lost")
         with Change(self) as change:
-            # What is not all here becomes dirty together with being empty: before, it had nothing
-            # of its own to be dirty with.
-            change.touch(node)
-            self.rescue(change, node)
-            self.contents.truncate(node, size)
-            node.size = size
-            node.dirty = True
-            node.sha256 = None
-            node.change += 1
-            node.mtime = node.ctime = time.time_ns()
-            if kill:
-                self._strip(node)
+            self._sized(change, node, size, kill=kill)
+        self.contents.truncate(node, size)
+        self.contents.settled(node)
+
+    def _sized(self, change: Change, node: Node, size: int, *, kill: bool) -> None:
+        """Note another size, within a change."""
+        change.touch(node)
+        self.rescue(change, node)
+        node.size = size
+        node.dirty = True
+        node.sha256 = None
+        node.change += 1
+        node.mtime = node.ctime = time.time_ns()
+        if kill:
+            self._strip(node)
 
     def fallocate(
         self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool

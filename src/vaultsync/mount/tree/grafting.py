@@ -160,7 +160,7 @@ class Grafting(Naming):
         with Change(self) as change:
             parent, name = self._parent(change, path, effects)
             old = self._child(parent, name)
-            self._compare(path, old, expected)
+            self._compare(change, path, old, expected)
             if old is not None:
                 if old.kind is NodeKind.DIR:
                     raise Stale(f"'{path}' is a directory now")
@@ -192,7 +192,7 @@ class Grafting(Naming):
         when the directory is not empty.
         """
         with Change(self) as change:
-            parent, name, node = self._there(path, expected)
+            parent, name, node = self._there(change, path, expected)
             if node.kind is NodeKind.DIR and self.rows.occupied(node.id):
                 raise Stale(f"'{path}' is not empty any more")
             self.displace(parent, name, node)
@@ -207,7 +207,7 @@ class Grafting(Naming):
         """
         effects = Effects()
         with Change(self) as change:
-            parent, name, node = self._there(path, expected)
+            parent, name, node = self._there(change, path, expected)
             new_parent, new_name = self._parent(change, new_path, effects)
             try:
                 old, new = (parent.id, name), (new_parent.id, new_name)
@@ -227,8 +227,7 @@ class Grafting(Naming):
         Raises Stale when the node is not as expected, or when there is none.
         """
         with Change(self) as change:
-            _, _, node = self._there(path, expected)
-            change.touch(node)
+            _, _, node = self._there(change, path, expected)
             before = (node.mtime, node.mode)
             if mtime_ns is not None:
                 node.mtime = mtime_ns
@@ -286,16 +285,21 @@ class Grafting(Naming):
 
     # Paths
 
-    def _compare(self, path: str, node: Node | None, expected: Expected) -> None:
+    def _compare(
+        self, change: Change, path: str, node: Node | None, expected: Expected
+    ) -> None:
         if node is not None:
-            self.settle(node)
+            # Settled with the change, or else not at all: memory has to know which.
+            change.touch(node)
         if not expected(node):
             raise Stale(f"'{path}' changed in the drive")
 
-    def _there(self, path: str, expected: Expected) -> tuple[Node, bytes, Node]:
+    def _there(
+        self, change: Change, path: str, expected: Expected
+    ) -> tuple[Node, bytes, Node]:
         place = self._place(path)
         node = self._at(place)
-        self._compare(path, node, expected)
+        self._compare(change, path, node, expected)
         if node is None or place is None:
             raise Stale(f"'{path}' is not in the drive any more")
         return self.node(place[0]), place[1], node
