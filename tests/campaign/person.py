@@ -28,9 +28,10 @@ SHARED = "shared"
 _RACES = frozenset(
     {
         errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+        errno.EINVAL,
     }
 )  # fmt: skip
-"""What anything may fail with where others work too."""
+"""What anything may fail with where others work too, or that makes no sense: `mv d d/e`."""
 _FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO})
 
 
