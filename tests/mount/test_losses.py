@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +14,11 @@ import pytest
 from tests.mount.joint import ME, Joint
 from vaultsync.core.errors import Blocked, Stale
 from vaultsync.mount.holding import tag
-from vaultsync.mount.ports import ROOT, Changes
+from vaultsync.mount.ports import ROOT, Changes, WouldBlock
+from vaultsync.mount.tree.files import KEEP_SIZE, PUNCH_HOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vaultsync.mount.ports import Node
@@ -165,3 +168,81 @@ class TestAnEmptiedCache:
         joint.kill()
         assert joint.cache.losses == []
         assert joint.read("f") == b"new"
+
+    def test_what_is_open_is_put_back(self, joint: Joint) -> None:
+        make(joint, b"f")
+        make(joint, b"g")
+        shutil.rmtree(joint.home / "cache")
+        joint.write("f", len(DATA), b"more")
+        assert joint.read("f") == DATA + b"more"
+        joint.tree.resize(joint.node("g").id, 10, wait=True, kill=False)
+        node = make(joint, b"h", b"new")
+        joint.kill()
+        assert joint.read("f") == DATA + b"more"
+        assert joint.read("g") == DATA[:10]
+        assert joint.tree.read(node.id, 0, 0, 100, wait=True) == b"new"
+
+
+class Durable:
+    """Notes what would survive a power cut, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.synced: list[str] = []
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, partial(self._sync, getattr(os, name)))
+        write = os.pwrite
+        monkeypatch.setattr(os, "pwrite", partial(self._write, write))
+
+    def _sync(self, sync: Callable[[int], None], descriptor: int) -> None:
+        sync(descriptor)
+        self.synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    def _write(
+        self, write: Callable[..., int], descriptor: int, data: bytes, offset: int
+    ) -> int:
+        self.synced.append("write")
+        return write(descriptor, data, offset)
+
+
+class TestAPowerCut:
+    def test_the_name_of_a_file_of_an_earlier_process_is_synced(
+        self, joint: Joint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        node = make(joint, b"f")
+        joint.kill()
+        durable = Durable(monkeypatch)
+        joint.tree.fsync(node.id, 0, data_only=False)
+        assert {str(node.id), f"{node.id % 256:02x}", "cache"} <= set(durable.synced)
+        durable.synced.clear()
+        joint.tree.fsync(node.id, 0, data_only=False)
+        assert set(durable.synced) == {str(node.id), "state.db-wal"}
+
+    def test_content_that_is_in_the_vault_is_known_to_differ_before_it_does(
+        self, joint: Joint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else some new bytes could be there, under the name of the old ones."""
+        node = joint.graft("f", DATA)
+        joint.cache.hydrate(node)
+        with pytest.raises(WouldBlock):
+            joint.tree.write(node.id, 0, 5, memoryview(b"new"), wait=False)
+        assert not node.dirty
+        joint.store.sync()
+        durable = Durable(monkeypatch)
+        joint.write("f", 5, b"new")
+        assert durable.synced == ["state.db-wal", "write"]
+        joint.write("f", 9, b"more")
+        assert durable.synced == ["state.db-wal", "write", "write"]
+        node = joint.graft("g", DATA)
+        joint.cache.hydrate(node)
+        durable.synced.clear()
+        joint.tree.fallocate(node.id, 0, PUNCH_HOLE | KEEP_SIZE, 0, 4096, wait=True)
+        assert durable.synced == ["state.db-wal"]
+
+    def test_who_appends_waits_for_nothing(
+        self, joint: Joint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        node = joint.graft("f", DATA)
+        joint.cache.hydrate(node)
+        durable = Durable(monkeypatch)
+        joint.tree.write(node.id, 0, len(DATA), memoryview(b"new"), wait=False)
+        assert durable.synced == ["write"]

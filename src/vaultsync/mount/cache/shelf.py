@@ -123,6 +123,8 @@ class Shelf:
             if node.size:
                 raise OSError(errno.EIO, "the content is lost") from None
             handle = self._files.make(node.id, 0)
+        else:
+            self._files.put_back(handle)
         handle.checked = True
         return handle
 
