@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from vaultsync.core.errors import VaultsyncError
+from vaultsync.core.errors import Blocked, VaultsyncError
 from vaultsync.mount.cache.eviction import Room
 from vaultsync.mount.cache.files import SETTLED, Files, fallocate, write_fully
 from vaultsync.mount.cache.hydration import Hydration
@@ -114,7 +115,8 @@ class Cache:
         """End what is under way, within a few seconds. Not with the lock. Idempotent."""
         self._hydration.close()
         self._pool.close(_GOODBYE)
-        with self._store.lock:
+        # When what was last used matters little.
+        with self._store.lock, suppress(Blocked):
             self._room.flush()
         self._files.close()
 
