@@ -86,6 +86,20 @@ class TestAFullDatabase:
             assert joint.read("f") == DATA
             joint.kill()
 
+    def test_a_write_for_which_no_room_can_be_made_has_no_room(
+        self, joint: Joint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(joint, b"f")
+        joint.read("f")
+        joint.cache._room._granted = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(joint.cache._room, "kept", lambda total: total)
+            full(joint, patch)
+            with pytest.raises(OSError, match="space") as caught:
+                joint.write("f", 0, b"new")
+        assert caught.value.errno == errno.ENOSPC
+        assert joint.read("f") == DATA
+
     def test_an_open_that_is_refused_empties_nothing(
         self, joint: Joint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
