@@ -211,9 +211,7 @@ class Durable:
         sync(descriptor)
         self.synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
 
-    def _write(
-        self, write: Callable[..., int], descriptor: int, data: bytes, offset: int
-    ) -> int:
+    def _write(self, write: Callable[..., int], descriptor: int, data: bytes, offset: int) -> int:
         self.synced.append("write")
         return write(descriptor, data, offset)
 
