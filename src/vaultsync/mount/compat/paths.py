@@ -1,0 +1,313 @@
+"""A `ports.FileSystem` by paths, which is how libfuse's high-level interface asks.
+
+Paths are absolute within the drive, and text: bytes that are no UTF-8 are surrogates, so that all
+names come and go as they are. The methods have the names, arguments and results that mfusepy wants
+of its operations; where those lose something, `session` has its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vaultsync.mount.ports import ROOT, Caller, Changes, FileSystem, Node, NodeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RENAME_NOREPLACE: Final = 1
+_NAME_MAX: Final = 255
+_NEVER: Final = ("security.", "system.")
+"""Extended attributes that there are none of; the kernel backend says so too."""
+_FORMATS: Final = {
+    NodeKind.FILE: stat.S_IFREG,
+    NodeKind.DIR: stat.S_IFDIR,
+    NodeKind.LINK: stat.S_IFLNK,
+    NodeKind.FIFO: stat.S_IFIFO,
+    NodeKind.SOCKET: stat.S_IFSOCK,
+    NodeKind.CHAR: stat.S_IFCHR,
+    NodeKind.BLOCK: stat.S_IFBLK,
+}
+
+
+@dataclass(slots=True)
+class _Open:
+    """What is open.
+
+    Attributes:
+        node: Its inode number.
+        path: Where libfuse believes it to be; None once that was removed.
+        appends: Whether what is written goes to the end.
+    """
+
+    node: int
+    path: str | None
+    appends: bool = False
+
+
+class Paths:
+    """Translates paths to inode numbers, and keeps what is open. For one thread.
+
+    A path is looked up name by name each time: the engine changes the tree meanwhile, and libfuse
+    cannot be told.
+
+    Args:
+        files: The file system.
+        caller: Tells user, group and process of the request under way.
+    """
+
+    def __init__(self, files: FileSystem, caller: Callable[[], tuple[int, int, int]]) -> None:
+        self._files = files
+        self._who = caller
+        self._open: dict[int, _Open] = {}
+
+    # Where things are
+
+    def _caller(self) -> Caller:
+        return Caller(*self._who())
+
+    def _find(self, path: str, *, keep: bool = False) -> Node:
+        """The node of a path, with one more reference with `keep`. ENOENT, ENOTDIR, ENAMETOOLONG."""
+        parents, _, last = path.rpartition("/")
+        if not last:
+            return self._files.getattr(ROOT)
+        node = self._files.lookup(self._find(parents).id, _bytes(last))
+        if not keep:
+            self._files.forget(node.id, 1)
+        return node
+
+    def _place(self, path: str) -> tuple[int, bytes]:
+        """The directory that a path leads to a name in, and the name."""
+        parent, _, name = path.rpartition("/")
+        return self._find(parent).id, _bytes(name)
+
+    def _node(self, path: str | None, handle: int | None) -> int:
+        """The node that is meant: of what is open, if it is, for its path may be another's now."""
+        opened = self._open.get(handle) if handle else None
+        if opened is not None:
+            return opened.node
+        if path is None:
+            raise _fail(errno.ESTALE)
+        return self._find(path).id
+
+    def _drop(self, node: int) -> None:
+        """Give a reference back; that of the root is not counted."""
+        if node != ROOT:
+            self._files.forget(node, 1)
+
+    # Looking
+
+    def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
+        """Attributes, as stat(2) has them; times in nanoseconds."""
+        node = self._files.getattr(self._node(path, handle))
+        return {
+            "st_ino": node.id,
+            "st_mode": node.mode | _FORMATS[node.kind],
+            "st_nlink": node.nlink,
+            "st_uid": node.uid,
+            "st_gid": node.gid,
+            "st_rdev": node.rdev,
+            "st_size": node.size,
+            "st_blksize": 4096,
+            "st_blocks": (node.size + 511) >> 9,
+            "st_atime": node.atime,
+            "st_mtime": node.mtime,
+            "st_ctime": node.ctime,
+        }
+
+    def readlink(self, path: str) -> str:
+        """A link's target."""
+        return _text(self._files.readlink(self._find(path).id))
+
+    def opendir(self, path: str) -> int:
+        """Open a directory; it is kept, even if it is removed, until it is closed."""
+        node = self._find(path, keep=True).id
+        try:
+            handle = self._files.opendir(node)
+        except OSError:
+            self._drop(node)
+            raise
+        self._open[handle] = _Open(node, path)
+        return handle
+
+    def readdir_with_offset(
+        self, path: str | None, offset: int, handle: int
+    ) -> Iterator[tuple[str, dict[str, int], int]]:
+        """Yield name, kind and number, and the offset to go on from."""
+        node = self._node(path, handle)
+        for name, child, after in self._files.readdir(node, handle, offset, plus=False):
+            yield _text(name), {"st_ino": child.id, "st_mode": _FORMATS[child.kind]}, after
+
+    def releasedir(self, _path: str | None, handle: int) -> None:
+        """Close a directory."""
+        node = self._open.pop(handle).node
+        self._files.releasedir(node, handle)
+        self._drop(node)
+
+    def statfs(self, _path: str) -> dict[str, int]:
+        """The file system's room."""
+        space = self._files.statfs()
+        return {
+            "f_bsize": space.block,
+            "f_frsize": space.block,
+            "f_blocks": space.blocks,
+            "f_bfree": space.free,
+            "f_bavail": space.available,
+            "f_files": space.files,
+            "f_ffree": space.files_free,
+            "f_favail": space.files_free,
+            "f_namemax": _NAME_MAX,
+        }
+
+    # Making and removing
+
+    def mkdir(self, path: str, mode: int) -> None:
+        """Make a directory."""
+        self._drop(self._files.mkdir(self._caller(), *self._place(path), mode & 0o7777).id)
+
+    def mknod(self, path: str, mode: int, rdev: int) -> None:
+        """Make a special file; files come by `create`."""
+        self._drop(self._files.mknod(self._caller(), *self._place(path), mode, rdev).id)
+
+    def symlink(self, path: str, target: str) -> None:
+        """Make a symbolic link."""
+        self._drop(self._files.symlink(self._caller(), *self._place(path), _bytes(target)).id)
+
+    def link(self, path: str, old: str) -> None:
+        """Give what `old` names one more name."""
+        node = self._find(old).id
+        self._drop(self._files.link(self._caller(), node, *self._place(path)).id)
+
+    def unlink(self, path: str) -> None:
+        """Remove a name."""
+        self._files.unlink(self._caller(), *self._place(path))
+        self._moved(path, None)
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        self._files.rmdir(self._caller(), *self._place(path))
+        self._moved(path, None)
+
+    def rename(self, old: str, new: str, flags: int = 0) -> None:
+        """Rename, with RENAME_NOREPLACE if `flags` say so.
+
+        RENAME_EXCHANGE is EINVAL, as where a file system has none: a caller without it renames in
+        another way.
+        """
+        if flags & ~RENAME_NOREPLACE:
+            raise _fail(errno.EINVAL)
+        self._files.rename(self._caller(), *self._place(old), *self._place(new), flags)
+        if old != new:
+            self._moved(new, None)
+            self._moved(old, new)
+
+    def _moved(self, old: str, new: str | None) -> None:
+        """Follow what is open to where it is now."""
+        below = old + "/"
+        for opened in self._open.values():
+            path = opened.path
+            if path is not None and (path == old or path.startswith(below)):
+                opened.path = None if new is None else new + path[len(old) :]
+
+    # Files
+
+    def create(self, path: str, mode: int, flags: int) -> int:
+        """Make and open a file."""
+        place = self._place(path)
+        node, handle = self._files.create(self._caller(), *place, mode & 0o7777, flags)
+        self._open[handle] = _Open(node.id, path, bool(flags & os.O_APPEND))
+        self._drop(node.id)
+        return handle
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a file."""
+        node = self._find(path).id
+        handle, _ = self._files.open(node, flags, wait=True, kill=self._kill())
+        self._open[handle] = _Open(node, path, bool(flags & os.O_APPEND))
+        return handle
+
+    def estranged(self, handle: int) -> bool:
+        """Whether another file of the same path, which the engine has replaced, is open still.
+
+        To the kernel, which has them from libfuse, they are one.
+        """
+        new = self._open[handle]
+        return any(one.path == new.path and one.node != new.node for one in self._open.values())
+
+    def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
+        """Exactly the bytes asked for, cut at the end."""
+        return self._files.read(self._node(path, handle), handle, offset, size, wait=True)
+
+    def write(self, path: str | None, data: bytes, offset: int, handle: int) -> int:
+        """Write all of it."""
+        node = self._node(path, handle)
+        if self._open[handle].appends:
+            # Of a file with two names the kernel knows two sizes, and one of them is too old.
+            offset = self._files.getattr(node).size
+        view = memoryview(data)
+        return self._files.write(node, handle, offset, view, wait=True, kill=self._kill())
+
+    def _kill(self) -> bool:
+        return self._who()[0] != 0
+
+    def flush(self, path: str | None, handle: int) -> None:
+        """A descriptor is being closed."""
+        self._files.flush(self._node(path, handle), handle)
+
+    def release(self, _path: str | None, handle: int) -> None:
+        """Nobody has the handle any more."""
+        self._files.release(self._open.pop(handle).node, handle)
+
+    def fsync(self, path: str | None, data_only: int, handle: int) -> None:
+        """Return once it would survive a power cut."""
+        self._files.fsync(self._node(path, handle), handle, data_only=bool(data_only))
+
+    fsyncdir = fsync
+
+    def fallocate(self, path: str | None, mode: int, offset: int, length: int, handle: int) -> None:
+        """As fallocate(2)."""
+        self._files.fallocate(self._node(path, handle), handle, mode, offset, length, wait=True)
+
+    def lseek(self, path: str | None, offset: int, whence: int, handle: int) -> int:
+        """Where data, or a hole, begins."""
+        return self._files.lseek(self._node(path, handle), handle, offset, whence)
+
+    def change(self, path: str | None, handle: int | None, **changes: Any) -> None:
+        """Change attributes: the fields of `ports.Changes`."""
+        node = self._node(path, handle)
+        self._files.setattr(self._caller(), node, Changes(**changes), wait=True)
+
+    # Extended attributes
+
+    def getxattr(self, path: str, name: str) -> bytes:
+        """The value."""
+        if name.startswith(_NEVER):
+            raise _fail(errno.EOPNOTSUPP)
+        return self._files.getxattr(self._find(path).id, _bytes(name))
+
+    def setxattr(self, path: str, name: str, value: bytes, flags: int) -> None:
+        """Set it."""
+        self._files.setxattr(self._caller(), self._find(path).id, _bytes(name), value, flags)
+
+    def listxattr(self, path: str) -> list[str]:
+        """The names."""
+        return [_text(name) for name in self._files.listxattr(self._find(path).id)]
+
+    def removexattr(self, path: str, name: str) -> None:
+        """Remove it."""
+        self._files.removexattr(self._caller(), self._find(path).id, _bytes(name))
+
+
+def _fail(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
