@@ -69,15 +69,16 @@ class Orders:
             return {}
         return {"id": node.id, "size": node.size, "dirty": node.dirty}
 
-    def fail(self, operation: str) -> None:
-        """Let the next call of one of the tree's operations raise what nobody expects."""
-        whole = getattr(self._joint.tree, operation)
+    def fail(self, operation: str, *, now: bool) -> None:
+        """Let one of the tree's operations raise what nobody expects, or let it be."""
 
         def broken(*arguments: Any, **options: Any) -> Any:
-            setattr(self._joint.tree, operation, whole)
             raise RuntimeError("on purpose")
 
-        setattr(self._joint.tree, operation, broken)
+        if now:
+            setattr(self._joint.tree, operation, broken)
+        else:
+            delattr(self._joint.tree, operation)
 
     def descriptors(self) -> int:
         """How many descriptors this process has open."""

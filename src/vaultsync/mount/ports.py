@@ -114,8 +114,8 @@ class Changes:
     ctime: int | None = None
 
 
-NOW = -1
-"""Stands for the time of the call."""
+NOW = 1 << 64
+"""Stands for the time of the call; it is later than any that can be named."""
 
 
 @dataclass(frozen=True, slots=True)

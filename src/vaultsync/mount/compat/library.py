@@ -24,6 +24,8 @@ _NAMES: Final = ("libfuse3.so.3", "libfuse3.so.4")
 _CHOICE: Final = "FUSE_LIBRARY_PATH"
 """Where mfusepy looks which library to take; what a person has set there is taken."""
 _MAJOR: Final = 3
+_HEAD: Final = 4096
+"""Bytes of a request that are looked at: no names are longer than that."""
 _AGAIN: Final = frozenset({-errno.EAGAIN, -errno.EINTR, -errno.ENOENT})
 
 
@@ -126,6 +128,8 @@ class Library:
                     return
                 size = self._lib.fuse_session_receive_buf(handle, ctypes.byref(buffer))
                 if size > 0:
+                    head = ctypes.string_at(buffer.mem, min(size, _HEAD))
+                    session.begin(memoryview(head))
                     self._lib.fuse_session_process_buf(handle, ctypes.byref(buffer))
                 elif size not in _AGAIN:
                     return

@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vaultsync.mount.kernel import wire
 from vaultsync.mount.ports import ROOT, Caller, Changes, FileSystem, Node, NodeKind
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class Paths:
     A path is looked up name by name each time: the engine changes the tree meanwhile, and libfuse
     cannot be told.
 
+    A file that is open does not lose its name in libfuse's eyes: before it is unlinked or replaced,
+    libfuse has it renamed to `.fuse_hidden` and a number, and asks for it by that as long as it is
+    open. Here that is done in no tree: the file is unlinked or replaced at once, as was asked, and
+    the hidden name is known to lead to its node. To tell those renames from a person's, it has to
+    be known which request is under way.
+
     Args:
         files: The file system.
         caller: Tells user, group and process of the request under way.
@@ -63,6 +70,19 @@ class Paths:
         self._files = files
         self._who = caller
         self._open: dict[int, _Open] = {}
+        self._hidden: dict[str, int] = {}
+        self._asked = 0
+        self._new_name: str | None = None
+
+    def begin(self, operation: int, new_name: bytes | None) -> None:
+        """A request has come.
+
+        Args:
+            operation: Its number, as `kernel.wire` has them.
+            new_name: What a rename is to lead to.
+        """
+        self._asked = operation
+        self._new_name = None if new_name is None else _text(new_name)
 
     # Where things are
 
@@ -74,6 +94,8 @@ class Paths:
         parents, _, last = path.rpartition("/")
         if not last:
             return self._files.getattr(ROOT)
+        if last in self._hidden and self._asked != wire.LOOKUP:
+            return self._files.getattr(self._hidden[last])
         node = self._files.lookup(self._find(parents).id, _bytes(last))
         if not keep:
             self._files.forget(node.id, 1)
@@ -182,7 +204,13 @@ class Paths:
         self._drop(self._files.link(self._caller(), node, *self._place(path)).id)
 
     def unlink(self, path: str) -> None:
-        """Remove a name."""
+        """Remove a name; one that is hidden is not there any more."""
+        if self._asked == wire.UNLINK and _last(path) not in self._hidden:
+            self._unlink(path)
+        else:
+            self._hidden.pop(_last(path), None)
+
+    def _unlink(self, path: str) -> None:
         self._files.unlink(self._caller(), *self._place(path))
         self._moved(path, None)
 
@@ -197,12 +225,22 @@ class Paths:
         RENAME_EXCHANGE is EINVAL, as where a file system has none: a caller without it renames in
         another way.
         """
+        if _last(new) != self._new_name:
+            self._hide(old, new)
+            return
         if flags & ~RENAME_NOREPLACE:
             raise _fail(errno.EINVAL)
         self._files.rename(self._caller(), *self._place(old), *self._place(new), flags)
         if old != new:
             self._moved(new, None)
             self._moved(old, new)
+
+    def _hide(self, path: str, hidden: str) -> None:
+        """Know a file by its hidden name; its own one goes now, or when it is replaced."""
+        node = self._find(path).id
+        if self._asked == wire.UNLINK:
+            self._unlink(path)
+        self._hidden[_last(hidden)] = node
 
     def _moved(self, old: str, new: str | None) -> None:
         """Follow what is open to where it is now."""
@@ -303,6 +341,10 @@ class Paths:
 
 def _fail(number: int) -> OSError:
     return OSError(number, os.strerror(number))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _bytes(text: str) -> bytes:

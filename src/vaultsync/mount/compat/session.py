@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mfusepy
 
+from vaultsync.mount.kernel import wire
 from vaultsync.mount.ports import NOW
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ _LARGEST_ERRNO: Final = 511
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
 _NOBODY: Final = 0xFFFF_FFFF
+_RENAMES: Final = {wire.RENAME: wire.RENAME_IN.size, wire.RENAME2: wire.RENAME2_IN.size}
+"""Bytes before the two names."""
 
 
 class Session(mfusepy.FUSE):  # type: ignore[misc]
@@ -104,13 +107,21 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
             _log.exception("The drive's operation %s failed.", name)
             return -errno.EIO
 
+    def begin(self, message: memoryview) -> None:
+        """A request is about to be processed; all of it, or at least its head and its names."""
+        _, operation, _, _ = wire.HEADER.unpack_from(message)
+        body = _RENAMES.get(operation)
+        name = None
+        if body is not None:
+            names = message[wire.HEADER_SIZE + body :].tobytes()
+            name = names.split(b"\0")[1]
+        self.operations.begin(operation, name)
+
     def init_fuse_3(self, conn: Any, config: Any) -> None:
         """Set how libfuse is to work, once the kernel has spoken."""
         how = config.contents
-        # Inode numbers are the tree's, and an unlinked file lives in the tree, not under a name
-        # `.fuse_hidden`. That would also take away what a rename is about to replace before it is
-        # replaced, and lose it if the rename fails.
-        how.use_ino = how.hard_remove = how.nullpath_ok = 1
+        # Inode numbers are the tree's; what is open is known by its handle, wherever it is by now.
+        how.use_ino = how.nullpath_ok = 1
         # The kernel cannot be told of changes, so it must not believe anything for a while. Pages
         # are kept while a file is open, and dropped when its size or time of change has changed.
         how.entry_timeout = how.attr_timeout = how.negative_timeout = 0.0
