@@ -41,7 +41,11 @@ _CACHE = click.FloatRange(0.01, 1_000_000)
 )
 @click.option("--allow-other", is_flag=True, help="Let other users in, as the modes of files say.")
 @click.option(
-    "--backend", type=click.Choice(["kernel"]), default="kernel", help="What speaks to the system."
+    "--backend",
+    type=click.Choice(["kernel", "mfusepy"]),
+    default="kernel",
+    show_default=True,
+    help="What speaks to the system: vaultsync itself, or libfuse3 for it.",
 )
 @click.option("--foreground", is_flag=True, help="Hold the mount here, until it is unmounted.")
 @click.option("--ready-fd", type=int, hidden=True, help="Where to write when it is mounted.")
@@ -52,7 +56,7 @@ def mount(
     read_only: bool,
     cache_size: float | None,
     allow_other: bool,
-    backend: str,  # noqa: ARG001 - there is one so far
+    backend: str,
     foreground: bool,
     ready_fd: int | None,
 ) -> None:
@@ -71,6 +75,7 @@ def mount(
 
     if not foreground:
         options = ["--read-only"] * read_only + ["--allow-other"] * allow_other
+        options += ["--backend", backend]
         if cache_size is not None:
             options += ["--cache-size", str(cache_size)]
         pid = _hold_in_background(call, point, options)
@@ -84,7 +89,8 @@ def mount(
 
     # Files that are executed or opened with their owner's rights are for root alone.
     how = Options(allow_other=allow_other, read_only=read_only, devices=os.geteuid() == 0)
-    Holder(point, how, call.places.drive_socket, cache_size, _STARTING, mounted).run()
+    socket = call.places.drive_socket
+    Holder(point, how, socket, cache_size, backend, _STARTING, mounted).run()
 
 
 def _hold_in_background(call: Call, point: Path, options: list[str]) -> int:

@@ -51,6 +51,7 @@ class Holder:
         options: How.
         path: The daemon's socket for holders.
         cache: Gigabytes that the cache may take meanwhile; None: as is set.
+        backend: What is to speak with the kernel, one of `mount.serving.BACKENDS`.
         timeout: Seconds for the daemon to serve the mount for the first time.
         served: Called once it does.
     """
@@ -61,6 +62,7 @@ class Holder:
         options: holder.Options,
         path: Path,
         cache: float | None,
+        backend: str,
         timeout: float,
         served: Callable[[], None],
     ) -> None:
@@ -68,6 +70,7 @@ class Holder:
         self._options = options
         self._path = path
         self._cache = cache
+        self._backend = backend
         self._timeout = timeout
         self._tell: Callable[[], None] | None = served
         self._fd = -1
@@ -163,7 +166,14 @@ class Holder:
         """Whether the daemon took it. Raises OSError when there is none."""
         connection.settimeout(_ANSWER)
         connection.connect(os.fspath(self._path))
-        offer = Offer(self._name, os.fspath(self._point), os.getpid(), self._served, self._cache)
+        offer = Offer(
+            self._name,
+            os.fspath(self._point),
+            os.getpid(),
+            self._served,
+            self._cache,
+            self._backend,
+        )
         holder.offer(connection, self._fd, offer.described())
         answer = self._answer(connection)
         if answer.get("ok"):

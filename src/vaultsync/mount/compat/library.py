@@ -89,7 +89,7 @@ class Library:
             function.restype, function.argtypes = result, arguments
 
     def serve(self, session: Any, fd: int, wake: int) -> None:
-        """Serve a connection until the mount is gone, `wake` can be read, or nothing must be served.
+        """Serve a connection until the mount is gone, `wake` can be read, or the session refuses.
 
         Args:
             session: A `session.Session`.
@@ -150,11 +150,11 @@ def _loaded() -> tuple[str, ctypes.CDLL]:
             "Install it: `sudo apt-get install libfuse3-3`, or what your distribution calls it; "
             "or mount with `--backend kernel`.",
         )
-    version = lib.fuse_version()
     # 29 is 2.9, 314 is 3.14.
+    version = lib.fuse_version() if hasattr(lib, "fuse_version") else 0
     if version // (100 if version >= 100 else 10) != _MAJOR:
         raise MachineRefused(
-            f"{name} is version {version} of libfuse, and libfuse3 is needed.",
+            f"{name} is not libfuse3, which the backend `mfusepy` needs.",
             f"Unset {_CHOICE}, or let it name libfuse3.",
         )
     return name, lib

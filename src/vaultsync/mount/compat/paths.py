@@ -90,7 +90,7 @@ class Paths:
         return Caller(*self._who())
 
     def _find(self, path: str, *, keep: bool = False) -> Node:
-        """The node of a path, with one more reference with `keep`. ENOENT, ENOTDIR, ENAMETOOLONG."""
+        """The node of a path, referred to with `keep`. ENOENT, ENOTDIR, ENAMETOOLONG."""
         parents, _, last = path.rpartition("/")
         if not last:
             return self._files.getattr(ROOT)
@@ -306,7 +306,7 @@ class Paths:
     fsyncdir = fsync
 
     def fallocate(self, path: str | None, mode: int, offset: int, length: int, handle: int) -> None:
-        """As fallocate(2)."""
+        """Reserve room, or make holes."""
         self._files.fallocate(self._node(path, handle), handle, mode, offset, length, wait=True)
 
     def lseek(self, path: str | None, offset: int, whence: int, handle: int) -> int:

@@ -56,7 +56,9 @@ _CALLS: Final = (
     "fallocate",
     "lseek",
 )
-"""What libfuse is to call; of the rest the kernel takes care: locks, and copying within the drive."""
+"""What libfuse is to call. Of locks, and of copying within the drive, the kernel takes care."""
+_ENCODING: Final = "utf-8"
+_ERRORS: Final = "surrogateescape"
 _LARGEST_ERRNO: Final = 511
 _UTIME_NOW: Final = (1 << 30) - 1
 _UTIME_OMIT: Final = (1 << 30) - 2
@@ -85,8 +87,7 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
         self.operations = paths
         self.raw_fi = False
         self.use_ns = True
-        self.encoding = "utf-8"
-        self.errors = "surrogateescape"
+        self.encoding, self.errors = _ENCODING, _ERRORS
         self.refusal: Exception | None = None
         self._greeted = greeted
         self.calls = mfusepy.fuse_operations()
@@ -103,7 +104,7 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
         except OSError as error:
             number = error.errno or errno.EIO
             return -(number if 0 < number <= _LARGEST_ERRNO else errno.EIO)
-        except BaseException:  # whatever it was, ctypes would tell libfuse of success
+        except BaseException:  # noqa: BLE001 - ctypes would tell libfuse of success
             _log.exception("The drive's operation %s failed.", name)
             return -errno.EIO
 
@@ -134,16 +135,16 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
 
     def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> int:
         """With the flags, which mfusepy drops: an exchange would destroy its target."""
-        self.operations.rename(self._text(old), self._text(new), flags)
+        self.operations.rename(_text(old), _text(new), flags)
         return 0
 
     def open(self, path: bytes, fip: Any) -> int:
         """Without the page cache if the kernel would mix this file's up with another one's."""
-        return self._opened(self.operations.open(self._text(path), fip.contents.flags), fip)
+        return self._opened(self.operations.open(_text(path), fip.contents.flags), fip)
 
     def create(self, path: bytes, mode: int, fip: Any) -> int:
         """The same."""
-        made = self.operations.create(self._text(path), mode, fip.contents.flags)
+        made = self.operations.create(_text(path), mode, fip.contents.flags)
         return self._opened(made, fip)
 
     def _opened(self, handle: int, fip: Any) -> int:
@@ -170,17 +171,18 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
         left = {name: time for name, time in times.items() if time.tv_nsec != _UTIME_OMIT}
         return self._change(path, fip, **{name: _nanoseconds(time) for name, time in left.items()})
 
-    def lseek(self, path: bytes | None, offset: int, whence: int, fip: Any) -> int:
+    def lseek(self, path: bytes, offset: int, whence: int, fip: Any) -> int:
         """Which mfusepy does not have."""
-        found: int = self.operations.lseek(self._text(path), offset, whence, fip.contents.fh)
-        return found
+        return self.operations.lseek(_text(path), offset, whence, fip.contents.fh)
 
     def _change(self, path: bytes | None, fip: Any, **changes: int) -> int:
-        self.operations.change(self._text(path), fip.contents.fh if fip else None, **changes)
+        where = None if path is None else _text(path)
+        self.operations.change(where, fip.contents.fh if fip else None, **changes)
         return 0
 
-    def _text(self, path: bytes | None) -> str | None:
-        return None if path is None else path.decode(self.encoding, self.errors)
+
+def _text(path: bytes) -> str:
+    return path.decode(_ENCODING, _ERRORS)
 
 
 def _nanoseconds(time: Any) -> int:

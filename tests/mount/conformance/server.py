@@ -1,4 +1,4 @@
-"""A process that serves a drive by either backend: `python -m tests.mount.drive_server`.
+"""A process that serves a drive by either backend: `python -m tests.mount.conformance.server`.
 
 Its arguments are the backend, the connection's descriptor and an empty folder. It prints a line
 once the kernel is served, then does what it is told on standard input: an object of JSON on a
@@ -82,7 +82,7 @@ class Orders:
 
     def descriptors(self) -> int:
         """How many descriptors this process has open."""
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     def close(self) -> None:
         """End serving."""
