@@ -180,8 +180,16 @@ def test_mappings(top: Path) -> None:
             view[5000:5007] = b"content"
             view.flush()
             assert file.read_bytes()[4999:5008] == b"\0content\0"
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as view:
+    appending = os.open(file, os.O_RDWR | os.O_APPEND)
+    with mmap.mmap(appending, 10_000) as view:
+        view[:5] = b"start"
+    os.close(appending)
+    assert file.stat().st_size == 10_000
+    reading = os.open(file, os.O_RDONLY)
+    with mmap.mmap(reading, 0, prot=mmap.PROT_READ) as view:
+        assert view[:6] == b"start\0"
         assert view[5000:5007] == b"content"
+    os.close(reading)
 
 
 def test_locks(top: Path) -> None:

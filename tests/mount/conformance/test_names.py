@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import socket
 import stat
@@ -151,6 +152,8 @@ def test_renaming_over_an_open_file(top: Path) -> None:
         (top / "new").rename(top / "old")
         assert stream.read() == b"old"
         assert (top / "old").read_bytes() == b"new"
+        with (top / "old").open("r+b") as other, mmap.mmap(other.fileno(), 3) as view:
+            assert view[:] == b"new"
         stream.write(b"er")
         assert (top / "old").read_bytes() == b"new"
         assert [one.name for one in top.iterdir()] == ["old"]
@@ -198,6 +201,10 @@ def test_an_open_directory_that_was_removed(served: Served, top: Path) -> None:
         assert refused(lambda: os.listdir(fd)) == errno.ESTALE
         assert make == errno.ESTALE
     os.close(fd)
+    folder.mkdir()
+    with os.scandir(folder) as found:
+        folder.rmdir()
+        assert list(found) == []
 
 
 NAMES = (

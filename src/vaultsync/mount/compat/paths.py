@@ -41,12 +41,10 @@ class _Open:
     Attributes:
         node: Its inode number.
         path: Where libfuse believes it to be; None once that was removed.
-        appends: Whether what is written goes to the end.
     """
 
     node: int
     path: str | None
-    appends: bool = False
 
 
 class Paths:
@@ -89,16 +87,15 @@ class Paths:
     def _caller(self) -> Caller:
         return Caller(*self._who())
 
-    def _find(self, path: str, *, keep: bool = False) -> Node:
-        """The node of a path, referred to with `keep`. ENOENT, ENOTDIR, ENAMETOOLONG."""
+    def _find(self, path: str) -> Node:
+        """The node of a path. ENOENT, ENOTDIR, ENAMETOOLONG."""
         parents, _, last = path.rpartition("/")
         if not last:
             return self._files.getattr(ROOT)
         if last in self._hidden and self._asked != wire.LOOKUP:
             return self._files.getattr(self._hidden[last])
         node = self._files.lookup(self._find(parents).id, _bytes(last))
-        if not keep:
-            self._files.forget(node.id, 1)
+        self._drop(node)
         return node
 
     def _place(self, path: str) -> tuple[int, bytes]:
@@ -115,10 +112,9 @@ class Paths:
             raise _fail(errno.ESTALE)
         return self._find(path).id
 
-    def _drop(self, node: int) -> None:
-        """Give a reference back; that of the root is not counted."""
-        if node != ROOT:
-            self._files.forget(node, 1)
+    def _drop(self, node: Node) -> None:
+        """Give back the reference that came with a node: libfuse finds it by its path again."""
+        self._files.forget(node.id, 1)
 
     # Looking
 
@@ -145,13 +141,9 @@ class Paths:
         return _text(self._files.readlink(self._find(path).id))
 
     def opendir(self, path: str) -> int:
-        """Open a directory; it is kept, even if it is removed, until it is closed."""
-        node = self._find(path, keep=True).id
-        try:
-            handle = self._files.opendir(node)
-        except OSError:
-            self._drop(node)
-            raise
+        """Open a directory."""
+        node = self._find(path).id
+        handle = self._files.opendir(node)
         self._open[handle] = _Open(node, path)
         return handle
 
@@ -165,9 +157,7 @@ class Paths:
 
     def releasedir(self, _path: str | None, handle: int) -> None:
         """Close a directory."""
-        node = self._open.pop(handle).node
-        self._files.releasedir(node, handle)
-        self._drop(node)
+        self._files.releasedir(self._open.pop(handle).node, handle)
 
     def statfs(self, _path: str) -> dict[str, int]:
         """The file system's room."""
@@ -188,20 +178,20 @@ class Paths:
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a directory."""
-        self._drop(self._files.mkdir(self._caller(), *self._place(path), mode & 0o7777).id)
+        self._drop(self._files.mkdir(self._caller(), *self._place(path), mode & 0o7777))
 
     def mknod(self, path: str, mode: int, rdev: int) -> None:
         """Make a special file; files come by `create`."""
-        self._drop(self._files.mknod(self._caller(), *self._place(path), mode, rdev).id)
+        self._drop(self._files.mknod(self._caller(), *self._place(path), mode, rdev))
 
     def symlink(self, path: str, target: str) -> None:
         """Make a symbolic link."""
-        self._drop(self._files.symlink(self._caller(), *self._place(path), _bytes(target)).id)
+        self._drop(self._files.symlink(self._caller(), *self._place(path), _bytes(target)))
 
     def link(self, path: str, old: str) -> None:
         """Give what `old` names one more name."""
         node = self._find(old).id
-        self._drop(self._files.link(self._caller(), node, *self._place(path)).id)
+        self._drop(self._files.link(self._caller(), node, *self._place(path)))
 
     def unlink(self, path: str) -> None:
         """Remove a name; one that is hidden is not there any more."""
@@ -256,15 +246,15 @@ class Paths:
         """Make and open a file."""
         place = self._place(path)
         node, handle = self._files.create(self._caller(), *place, mode & 0o7777, flags)
-        self._open[handle] = _Open(node.id, path, bool(flags & os.O_APPEND))
-        self._drop(node.id)
+        self._open[handle] = _Open(node.id, path)
+        self._drop(node)
         return handle
 
     def open(self, path: str, flags: int) -> int:
         """Open a file."""
         node = self._find(path).id
         handle, _ = self._files.open(node, flags, wait=True, kill=self._kill())
-        self._open[handle] = _Open(node, path, bool(flags & os.O_APPEND))
+        self._open[handle] = _Open(node, path)
         return handle
 
     def estranged(self, handle: int) -> bool:
@@ -279,10 +269,12 @@ class Paths:
         """Exactly the bytes asked for, cut at the end."""
         return self._files.read(self._node(path, handle), handle, offset, size, wait=True)
 
-    def write(self, path: str | None, data: bytes, offset: int, handle: int) -> int:
-        """Write all of it."""
+    def write(
+        self, path: str | None, data: bytes, offset: int, handle: int, *, append: bool = False
+    ) -> int:
+        """Write all of it, at the end with `append`."""
         node = self._node(path, handle)
-        if self._open[handle].appends:
+        if append:
             # Of a file with two names the kernel knows two sizes, and one of them is too old.
             offset = self._files.getattr(node).size
         view = memoryview(data)

@@ -5,8 +5,10 @@ Importing this loads libfuse3; `library` finds out before whether that can be do
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,6 +153,14 @@ class Session(mfusepy.FUSE):  # type: ignore[misc]
         fip.contents.fh = handle
         fip.contents.direct_io = self.operations.estranged(handle)
         return 0
+
+    def write(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
+        """With whether it is to be appended, as what a mapping has changed is not."""
+        how = fip.contents
+        append = bool(how.flags & os.O_APPEND) and not how.writepage
+        where = None if path is None else _text(path)
+        data = ctypes.string_at(buf, size)
+        return self.operations.write(where, data, offset, how.fh, append=append)
 
     def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> int:
         """With the handle."""
