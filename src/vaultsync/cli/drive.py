@@ -43,9 +43,7 @@ _CACHE = click.FloatRange(0.01, 1_000_000)
 @click.option(
     "--backend",
     type=click.Choice(["kernel", "mfusepy"]),
-    default="kernel",
-    show_default=True,
-    help="What speaks to the system: vaultsync itself, or libfuse3 for it.",
+    help="What speaks to the system: vaultsync itself, or libfuse3 for it; as is set otherwise.",
 )
 @click.option("--foreground", is_flag=True, help="Hold the mount here, until it is unmounted.")
 @click.option("--ready-fd", type=int, hidden=True, help="Where to write when it is mounted.")
@@ -56,12 +54,13 @@ def mount(
     read_only: bool,
     cache_size: float | None,
     allow_other: bool,
-    backend: str,
+    backend: str | None,
     foreground: bool,
     ready_fd: int | None,
 ) -> None:
     """Mount the drive at DIR, or where the profile says; the daemon is started when needed."""
     point = _point(call, directory)
+    backend = backend or call.profile.drive.backend
     found = _running(call)
     _require_unmounted(found)
 

@@ -58,6 +58,20 @@ class Orders:
         """The network is gone, or back."""
         self._joint.vault.always = Retry("offline") if now else None
 
+    def hold(self, *, now: bool) -> None:
+        """The vault keeps requests waiting, or goes on."""
+        vault = self._joint.vault
+        if not now:
+            vault.gate.set()
+            return
+        vault.gate.clear()
+        while vault.entered.acquire(blocking=False):
+            pass
+
+    def entered(self) -> None:
+        """Wait until a request waits."""
+        self._joint.vault.entered.acquire()
+
     def asked(self) -> int:
         """How many ranges were asked of the vault so far."""
         return len(self._joint.vault.asked)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.conformance.calls import Served, cold, refused
+from tests.mount.conformance.calls import LIMIT, Served, cold, refused
 from tests.mount.kernel.mounted import needs_fuse
 from vaultsync.mount.kernel import holder
-from vaultsync.mount.serving import BACKENDS
+from vaultsync.mount.serving import BACKENDS, KERNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +60,24 @@ def test_what_cannot_be_had_is_an_error(served: Served, top: Path) -> None:
     assert (top / "file").read_bytes() == random.Random(3).randbytes(100_000)
 
 
+def test_one_who_waits_for_the_network(served: Served, top: Path) -> None:
+    data = cold(served, top, "file", 100_000, 6)
+    (top / "other").write_text("here")
+    with ThreadPoolExecutor(2) as pool:
+        served.tell("hold", now=True)
+        try:
+            waiting = pool.submit((top / "file").read_bytes)
+            served.tell("entered")
+            other = pool.submit((top / "other").read_text)
+            if served.backend == KERNEL:  # through mfusepy all wait for him
+                assert other.result(LIMIT) == "here"
+            assert not waiting.done()
+        finally:
+            served.tell("hold", now=False)
+        assert waiting.result(LIMIT) == data
+        assert other.result(LIMIT) == "here"
+
+
 def test_what_comes_from_the_vault_is_seen_at_once(served: Served, top: Path) -> None:
     file = top / "file"
     assert not file.exists()
@@ -73,6 +93,11 @@ def test_what_comes_from_the_vault_is_seen_at_once(served: Served, top: Path) ->
         assert file.read_bytes() == second
         stream.seek(5000)
         assert stream.read() == first[5000:]
+        with file.open("r+b") as other:
+            told = refused(lambda: mmap.mmap(other.fileno(), 10_000))
+            assert told == (0 if served.backend == KERNEL else errno.ENODEV)
+    with file.open("r+b") as other, mmap.mmap(other.fileno(), 10_000) as view:
+        assert view[:] == second
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,8 @@ def _loaded() -> tuple[str, ctypes.CDLL]:
     else:
         raise MachineRefused(
             "libfuse3 is missing, which the backend `mfusepy` needs.",
-            "Install it: `sudo apt-get install libfuse3-3`, or what your distribution calls it; "
-            "or mount with `--backend kernel`.",
+            "Install it: `sudo apt-get install fuse3` brings it, where it is called libfuse3-3 or "
+            "libfuse3-4; or mount with `--backend kernel`.",
         )
     # 29 is 2.9, 314 is 3.14.
     version = lib.fuse_version() if hasattr(lib, "fuse_version") else 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vaultsync.mount.compat.opened import Opened
 from vaultsync.mount.kernel import wire
-from vaultsync.mount.ports import ROOT, Caller, Changes, FileSystem, Node, NodeKind
+from vaultsync.mount.ports import ROOT, Caller, Changes, FileSystem, Node, NodeKind, Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,30 +34,11 @@ _FORMATS: Final = {
 }
 
 
-@dataclass(slots=True)
-class _Open:
-    """What is open.
-
-    Attributes:
-        node: Its inode number.
-        path: Where libfuse believes it to be; None once that was removed.
-    """
-
-    node: int
-    path: str | None
-
-
 class Paths:
     """Translates paths to inode numbers, and keeps what is open. For one thread.
 
     A path is looked up name by name each time: the engine changes the tree meanwhile, and libfuse
     cannot be told.
-
-    A file that is open does not lose its name in libfuse's eyes: before it is unlinked or replaced,
-    libfuse has it renamed to `.fuse_hidden` and a number, and asks for it by that as long as it is
-    open. Here that is done in no tree: the file is unlinked or replaced at once, as was asked, and
-    the hidden name is known to lead to its node. To tell those renames from a person's, it has to
-    be known which request is under way.
 
     Args:
         files: The file system.
@@ -67,8 +48,7 @@ class Paths:
     def __init__(self, files: FileSystem, caller: Callable[[], tuple[int, int, int]]) -> None:
         self._files = files
         self._who = caller
-        self._open: dict[int, _Open] = {}
-        self._hidden: dict[str, int] = {}
+        self._opened = Opened()
         self._asked = 0
         self._new_name: str | None = None
 
@@ -92,8 +72,9 @@ class Paths:
         parents, _, last = path.rpartition("/")
         if not last:
             return self._files.getattr(ROOT)
-        if last in self._hidden and self._asked != wire.LOOKUP:
-            return self._files.getattr(self._hidden[last])
+        hidden = self._opened.hidden.get(last)
+        if hidden is not None and self._asked != wire.LOOKUP:
+            return self._files.getattr(hidden)
         node = self._files.lookup(self._find(parents).id, _bytes(last))
         self._drop(node)
         return node
@@ -105,9 +86,9 @@ class Paths:
 
     def _node(self, path: str | None, handle: int | None) -> int:
         """The node that is meant: of what is open, if it is, for its path may be another's now."""
-        opened = self._open.get(handle) if handle else None
-        if opened is not None:
-            return opened.node
+        node = self._opened.node(handle)
+        if node is not None:
+            return node
         if path is None:
             raise _fail(errno.ESTALE)
         return self._find(path).id
@@ -119,22 +100,8 @@ class Paths:
     # Looking
 
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
-        """Attributes, as stat(2) has them; times in nanoseconds."""
-        node = self._files.getattr(self._node(path, handle))
-        return {
-            "st_ino": node.id,
-            "st_mode": node.mode | _FORMATS[node.kind],
-            "st_nlink": node.nlink,
-            "st_uid": node.uid,
-            "st_gid": node.gid,
-            "st_rdev": node.rdev,
-            "st_size": node.size,
-            "st_blksize": 4096,
-            "st_blocks": (node.size + 511) >> 9,
-            "st_atime": node.atime,
-            "st_mtime": node.mtime,
-            "st_ctime": node.ctime,
-        }
+        """Attributes as stat(2) has them, with times in nanoseconds."""
+        return _attributes(self._files.getattr(self._node(path, handle)))
 
     def readlink(self, path: str) -> str:
         """A link's target."""
@@ -144,7 +111,7 @@ class Paths:
         """Open a directory."""
         node = self._find(path).id
         handle = self._files.opendir(node)
-        self._open[handle] = _Open(node, path)
+        self._opened.add(handle, node, path)
         return handle
 
     def readdir_with_offset(
@@ -157,22 +124,11 @@ class Paths:
 
     def releasedir(self, _path: str | None, handle: int) -> None:
         """Close a directory."""
-        self._files.releasedir(self._open.pop(handle).node, handle)
+        self._files.releasedir(self._opened.remove(handle), handle)
 
     def statfs(self, _path: str) -> dict[str, int]:
         """The file system's room."""
-        space = self._files.statfs()
-        return {
-            "f_bsize": space.block,
-            "f_frsize": space.block,
-            "f_blocks": space.blocks,
-            "f_bfree": space.free,
-            "f_bavail": space.available,
-            "f_files": space.files,
-            "f_ffree": space.files_free,
-            "f_favail": space.files_free,
-            "f_namemax": _NAME_MAX,
-        }
+        return _room(self._files.statfs())
 
     # Making and removing
 
@@ -195,19 +151,19 @@ class Paths:
 
     def unlink(self, path: str) -> None:
         """Remove a name; one that is hidden is not there any more."""
-        if self._asked == wire.UNLINK and _last(path) not in self._hidden:
+        if self._asked == wire.UNLINK and _last(path) not in self._opened.hidden:
             self._unlink(path)
         else:
-            self._hidden.pop(_last(path), None)
+            self._opened.hidden.pop(_last(path), None)
 
     def _unlink(self, path: str) -> None:
         self._files.unlink(self._caller(), *self._place(path))
-        self._moved(path, None)
+        self._opened.moved(path, None)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory."""
         self._files.rmdir(self._caller(), *self._place(path))
-        self._moved(path, None)
+        self._opened.moved(path, None)
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         """Rename, with RENAME_NOREPLACE if `flags` say so.
@@ -222,23 +178,18 @@ class Paths:
             raise _fail(errno.EINVAL)
         self._files.rename(self._caller(), *self._place(old), *self._place(new), flags)
         if old != new:
-            self._moved(new, None)
-            self._moved(old, new)
+            self._opened.moved(new, None)
+            self._opened.moved(old, new)
 
     def _hide(self, path: str, hidden: str) -> None:
-        """Know a file by its hidden name; its own one goes now, or when it is replaced."""
+        """Know a file by its hidden name; its own one goes now, or when it is replaced.
+
+        A rename to another name than was asked for is libfuse's own; see `Opened`.
+        """
         node = self._find(path).id
         if self._asked == wire.UNLINK:
             self._unlink(path)
-        self._hidden[_last(hidden)] = node
-
-    def _moved(self, old: str, new: str | None) -> None:
-        """Follow what is open to where it is now."""
-        below = old + "/"
-        for opened in self._open.values():
-            path = opened.path
-            if path is not None and (path == old or path.startswith(below)):
-                opened.path = None if new is None else new + path[len(old) :]
+        self._opened.hidden[_last(hidden)] = node
 
     # Files
 
@@ -246,7 +197,7 @@ class Paths:
         """Make and open a file."""
         place = self._place(path)
         node, handle = self._files.create(self._caller(), *place, mode & 0o7777, flags)
-        self._open[handle] = _Open(node.id, path)
+        self._opened.add(handle, node.id, path)
         self._drop(node)
         return handle
 
@@ -254,16 +205,12 @@ class Paths:
         """Open a file."""
         node = self._find(path).id
         handle, _ = self._files.open(node, flags, wait=True, kill=self._kill())
-        self._open[handle] = _Open(node, path)
+        self._opened.add(handle, node, path)
         return handle
 
     def estranged(self, handle: int) -> bool:
-        """Whether another file of the same path, which the engine has replaced, is open still.
-
-        To the kernel, which has them from libfuse, they are one.
-        """
-        new = self._open[handle]
-        return any(one.path == new.path and one.node != new.node for one in self._open.values())
+        """See `Opened.estranged`."""
+        return self._opened.estranged(handle)
 
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Exactly the bytes asked for, cut at the end."""
@@ -289,7 +236,7 @@ class Paths:
 
     def release(self, _path: str | None, handle: int) -> None:
         """Nobody has the handle any more."""
-        self._files.release(self._open.pop(handle).node, handle)
+        self._files.release(self._opened.remove(handle), handle)
 
     def fsync(self, path: str | None, data_only: int, handle: int) -> None:
         """Return once it would survive a power cut."""
@@ -329,6 +276,37 @@ class Paths:
     def removexattr(self, path: str, name: str) -> None:
         """Remove it."""
         self._files.removexattr(self._caller(), self._find(path).id, _bytes(name))
+
+
+def _attributes(node: Node) -> dict[str, int]:
+    return {
+        "st_ino": node.id,
+        "st_mode": node.mode | _FORMATS[node.kind],
+        "st_nlink": node.nlink,
+        "st_uid": node.uid,
+        "st_gid": node.gid,
+        "st_rdev": node.rdev,
+        "st_size": node.size,
+        "st_blksize": 4096,
+        "st_blocks": (node.size + 511) >> 9,
+        "st_atime": node.atime,
+        "st_mtime": node.mtime,
+        "st_ctime": node.ctime,
+    }
+
+
+def _room(space: Space) -> dict[str, int]:
+    return {
+        "f_bsize": space.block,
+        "f_frsize": space.block,
+        "f_blocks": space.blocks,
+        "f_bfree": space.free,
+        "f_bavail": space.available,
+        "f_files": space.files,
+        "f_ffree": space.files_free,
+        "f_favail": space.files_free,
+        "f_namemax": _NAME_MAX,
+    }
 
 
 def _fail(number: int) -> OSError:
