@@ -87,9 +87,8 @@ def mount(
     from vaultsync.mount.kernel.holder import Options  # noqa: PLC0415
 
     # Files that are executed or opened with their owner's rights are for root alone.
-    how = Options(allow_other=allow_other, read_only=read_only, devices=os.geteuid() == 0)
-    socket = call.places.drive_socket
-    Holder(point, how, socket, cache_size, backend, _STARTING, mounted).run()
+    how = Options(allow_other, read_only, devices=os.geteuid() == 0, backend=backend)
+    Holder(point, how, call.places.drive_socket, cache_size, _STARTING, mounted).run()
 
 
 def _hold_in_background(call: Call, point: Path, options: list[str]) -> int:

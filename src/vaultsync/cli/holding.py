@@ -51,7 +51,6 @@ class Holder:
         options: How.
         path: The daemon's socket for holders.
         cache: Gigabytes that the cache may take meanwhile; None: as is set.
-        backend: What is to speak with the kernel, one of `mount.serving.BACKENDS`.
         timeout: Seconds for the daemon to serve the mount for the first time.
         served: Called once it does.
     """
@@ -62,7 +61,6 @@ class Holder:
         options: holder.Options,
         path: Path,
         cache: float | None,
-        backend: str,
         timeout: float,
         served: Callable[[], None],
     ) -> None:
@@ -70,7 +68,6 @@ class Holder:
         self._options = options
         self._path = path
         self._cache = cache
-        self._backend = backend
         self._timeout = timeout
         self._tell: Callable[[], None] | None = served
         self._fd = -1
@@ -172,7 +169,7 @@ class Holder:
             os.getpid(),
             self._served,
             self._cache,
-            self._backend,
+            self._options.backend,
         )
         holder.offer(connection, self._fd, offer.described())
         answer = self._answer(connection)

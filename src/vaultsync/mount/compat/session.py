@@ -198,7 +198,8 @@ def _text(path: bytes) -> str:
 def _nanoseconds(time: Any) -> int:
     if time.tv_nsec == _UTIME_NOW:
         return NOW
-    return int(time.tv_sec) * 1_000_000_000 + int(time.tv_nsec)
+    found = int(time.tv_sec) * 1_000_000_000 + int(time.tv_nsec)
+    return max(-(1 << 63), min(found, (1 << 63) - 1))  # as the other backend has them
 
 
 def caller() -> tuple[int, int, int]:
