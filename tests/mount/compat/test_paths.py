@@ -91,6 +91,16 @@ def test_what_a_rename_replaces_is_there_until_it_does(paths: Paths) -> None:
     assert paths.read(None, 10, 0, handle) == b"old"
 
 
+def test_only_root_is_told_of_what_is_roots() -> None:
+    who = [0, 0, 1]
+    paths = Paths(MemoryFiles(), lambda: (who[0], who[1], who[2]))
+    for name in ("trusted.mark", "user.mark"):
+        paths.setxattr("/", name, b"", 0)
+    assert paths.listxattr("/") == ["trusted.mark", "user.mark"]
+    who[0] = 1000
+    assert paths.listxattr("/") == ["user.mark"]
+
+
 def test_an_exchange_changes_nothing(paths: Paths) -> None:
     for path, content in (("/a", b"a"), ("/b", b"bb")):
         paths.release(path, written(paths, path, content))

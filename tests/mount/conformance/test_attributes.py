@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import stat
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,34 @@ def test_modes_owners_and_times(top: Path) -> None:
     folder = top.stat().st_mtime_ns
     (top / "another").touch()
     assert top.stat().st_mtime_ns > folder
+
+
+def test_other_people(top: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    top.chmod(0o777)
+    for name, mode in (("secret", 0o600), ("program", 0o4777), ("other", 0o6777)):
+        (top / name).write_text(name)
+        (top / name).chmod(mode)
+    os.setxattr(top / "secret", "trusted.mark", b"root's")
+    with (top / "program").open("a") as stream:
+        stream.write("by root")
+    assert stat.S_IMODE((top / "program").stat().st_mode) == 0o4777
+    script = (
+        "echo mine > mine; mkdir folder; ln -s x link; cat secret; echo x >> program; : > other;"
+        " mv secret moved; chmod 777 moved"
+    )
+    # The parents of the folder may be closed to them: they begin inside it.
+    subprocess.run(
+        ["sh", "-c", script], cwd=top, user=65534, group=65533, check=False, capture_output=True
+    )
+    for name in ("mine", "folder", "link"):
+        found = (top / name).lstat()
+        assert (found.st_uid, found.st_gid) == (65534, 65533)
+    assert stat.S_IMODE((top / "program").stat().st_mode) == 0o777
+    assert stat.S_IMODE((top / "other").stat().st_mode) == 0o777
+    assert stat.S_IMODE((top / "moved").stat().st_mode) == 0o600
+    assert os.listxattr(top / "moved") == ["trusted.mark"]
 
 
 def omitted() -> Any:

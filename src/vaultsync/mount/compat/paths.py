@@ -23,6 +23,8 @@ RENAME_NOREPLACE: Final = 1
 _NAME_MAX: Final = 255
 _NEVER: Final = ("security.", "system.")
 """Extended attributes that there are none of; the kernel backend says so too."""
+_ROOTS: Final = "trusted."
+"""Extended attributes that only root is told of."""
 _FORMATS: Final = {
     NodeKind.FILE: stat.S_IFREG,
     NodeKind.DIR: stat.S_IFDIR,
@@ -271,7 +273,8 @@ class Paths:
 
     def listxattr(self, path: str) -> list[str]:
         """The names."""
-        return [_text(name) for name in self._files.listxattr(self._find(path).id)]
+        names = [_text(name) for name in self._files.listxattr(self._find(path).id)]
+        return [name for name in names if not (self._who()[0] and name.startswith(_ROOTS))]
 
     def removexattr(self, path: str, name: str) -> None:
         """Remove it."""
