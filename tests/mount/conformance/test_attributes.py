@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.mount.conformance.calls import libc, refused
+from tests.mount.conformance.calls import Served, libc, refused
 from tests.mount.kernel.mounted import needs_fuse
+from vaultsync.mount.serving import KERNEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,12 @@ def test_modes_owners_and_times(top: Path) -> None:
     folder = top.stat().st_mtime_ns
     (top / "another").touch()
     assert top.stat().st_mtime_ns > folder
+
+
+def test_a_chown_that_changes_nothing(served: Served, top: Path) -> None:
+    before = top.stat().st_ctime_ns
+    os.chown(top, -1, -1)
+    assert (top.stat().st_ctime_ns > before) is (served.backend == KERNEL)
 
 
 def test_other_people(top: Path) -> None:

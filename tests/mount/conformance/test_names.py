@@ -145,6 +145,20 @@ def test_an_unlinked_open_file(top: Path) -> None:
     assert file.read_bytes() == b"another"
 
 
+def test_an_open_file_with_another_name(top: Path) -> None:
+    (top / "one").write_bytes(b"content")
+    os.link(top / "one", top / "two")
+    with (top / "one").open("r+b", 0) as first, (top / "two").open("rb", 0) as second:
+        (top / "one").unlink()
+        assert os.fstat(first.fileno()).st_nlink == 1
+        assert os.fstat(second.fileno()).st_nlink == 1
+        first.write(b"CON")
+        assert second.read() == (top / "two").read_bytes() == b"CONtent"
+        (top / "two").unlink()
+        assert os.fstat(first.fileno()).st_nlink == 0
+        assert os.fstat(second.fileno()).st_nlink == 0
+
+
 def test_renaming_over_an_open_file(top: Path) -> None:
     (top / "old").write_bytes(b"old")
     (top / "new").write_bytes(b"new")

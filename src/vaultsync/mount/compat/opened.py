@@ -47,6 +47,18 @@ class Opened:
         opened = self._open.get(handle) if handle else None
         return None if opened is None else opened.node
 
+    def hide(self, path: str, name: str, node: int) -> None:
+        """From now on, a file is known to libfuse by a hidden name."""
+        self.hidden[name] = node
+        self.moved(path, None)
+
+    def is_hidden(self, path: str | None, handle: int | None) -> bool:
+        """Whether what was opened by a handle, or else is at a path, has a hidden name."""
+        opened = self._open.get(handle) if handle else None
+        if opened is not None:
+            return opened.path is None
+        return path is not None and path.rpartition("/")[2] in self.hidden
+
     def moved(self, old: str, new: str | None) -> None:
         """Follow what is open to where a path, or what is below it, has gone; None: nowhere."""
         below = old + "/"

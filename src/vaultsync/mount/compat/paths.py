@@ -103,7 +103,10 @@ class Paths:
 
     def getattr(self, path: str | None, handle: int | None = None) -> dict[str, int]:
         """Attributes as stat(2) has them, with times in nanoseconds."""
-        return _attributes(self._files.getattr(self._node(path, handle)))
+        found = _attributes(self._files.getattr(self._node(path, handle)))
+        if self._asked == wire.GETATTR and self._opened.is_hidden(path, handle):
+            found["st_nlink"] += 1  # libfuse takes off one again: the hidden name
+        return found
 
     def readlink(self, path: str) -> str:
         """A link's target."""
@@ -191,7 +194,7 @@ class Paths:
         node = self._find(path).id
         if self._asked == wire.UNLINK:
             self._unlink(path)
-        self._opened.hidden[_last(hidden)] = node
+        self._opened.hide(path, _last(hidden), node)
 
     # Files
 
