@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Blocked, Fatal, Retry, Stale
+from vaultsync.core.errors import Blocked, Fatal, Retry, Stale, VaultsyncError
 from vaultsync.core.model import Entry, Kind, is_stand_in, stand_in
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
 from vaultsync.mount.holding import Held, Snapshot, Target, tag
@@ -351,7 +351,7 @@ class Drive:
                 source = self._tree.find(staged.source[0])
                 if source is not None and tag(source) == staged.source[1]:
                     self._contents.copy(source, node)
-        except OSError:
+        except (OSError, VaultsyncError):
             return  # they are fetched when they are read
 
     def _remove(self, path: str, expected: Callable[[Node | None], bool]) -> None:
