@@ -125,9 +125,11 @@ class Drive:
     Attributes:
         cache_gb: How much of the files in the vault is kept on this disk, in GB; what is not sent
             yet, is open or pinned is kept beyond that.
+        backend: What speaks to the system for it: vaultsync itself, or libfuse3 through mfusepy.
     """
 
     cache_gb: float = field(default=10.0, metadata={"range": (0.01, 1_000_000)})
+    backend: Literal["kernel", "mfusepy"] = "kernel"
 
 
 @dataclass(frozen=True, slots=True)
