@@ -100,7 +100,7 @@ class Changes:
         uid: User.
         gid: Group.
         size: Bytes: cut there, or filled up with zeros.
-        atime: Nanoseconds since the epoch; NOW for the time of the call.
+        atime: Nanoseconds since the epoch, in 64 bits with a sign; NOW for the time of the call.
         mtime: The same.
         ctime: The same; set by kernels that keep times themselves.
     """
@@ -114,8 +114,8 @@ class Changes:
     ctime: int | None = None
 
 
-NOW = -1
-"""Stands for the time of the call."""
+NOW = 1 << 63
+"""Stands for the time of the call; no time that can be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +305,20 @@ class FileSystem(Protocol):
         ...
 
     def fallocate(
-        self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
+        self,
+        node: int,
+        handle: int,
+        mode: int,
+        offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> None:
-        """Mode 0, KEEP_SIZE, PUNCH_HOLE with KEEP_SIZE and ZERO_RANGE; others are EOPNOTSUPP."""
+        """Mode 0, KEEP_SIZE, PUNCH_HOLE with KEEP_SIZE and ZERO_RANGE; others are EOPNOTSUPP.
+
+        `kill` as in `write`.
+        """
         ...
 
     def lseek(self, node: int, handle: int, offset: int, whence: int) -> int:
@@ -315,9 +326,20 @@ class FileSystem(Protocol):
         ...
 
     def copy_file_range(
-        self, source: int, offset: int, target: int, target_offset: int, length: int, *, wait: bool
+        self,
+        source: int,
+        offset: int,
+        target: int,
+        target_offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> int:
-        """Copy within the drive; returns how many bytes, fewer at the source's end."""
+        """Copy within the drive; returns how many bytes, fewer at the source's end.
+
+        `kill` as in `write`.
+        """
         ...
 
     # Extended attributes

@@ -286,7 +286,15 @@ class Files(Naming):
                 self._strip(node)
 
     def fallocate(
-        self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
+        self,
+        node: int,
+        handle: int,
+        mode: int,
+        offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> None:
         """See `ports.FileSystem`."""
         if offset < 0 or length <= 0:
@@ -298,7 +306,7 @@ class Files(Naming):
         told: list[tuple[str, bool]] = []
         with self._whole(node, wait=wait) as wanted:
             self.adopt(handle, wanted, writes=True)
-            self._soil(wanted, kill=False)  # the kernel asks for that by setattr
+            self._soil(wanted, kill=kill)
             try:
                 self.contents.allocate(wanted, mode, offset, length)
             except OSError:
@@ -332,7 +340,15 @@ class Files(Naming):
             return min(found, looked.size)
 
     def copy_file_range(
-        self, source: int, offset: int, target: int, target_offset: int, length: int, *, wait: bool
+        self,
+        source: int,
+        offset: int,
+        target: int,
+        target_offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> int:
         """See `ports.FileSystem`. Over 1 MiB needs `wait`; within a file ranges may not overlap."""
         if offset < 0 or target_offset < 0 or length < 0:
@@ -352,7 +368,7 @@ class Files(Naming):
                 if not data:
                     break
                 done += self.write(
-                    target, 0, target_offset + done, memoryview(data), wait=wait, kill=False
+                    target, 0, target_offset + done, memoryview(data), wait=wait, kill=kill
                 )
             except OSError:
                 if not done:
