@@ -46,6 +46,10 @@ class Node:
     """An inode, as the table `node` of the state database has it (see there for each column).
 
     Mutable: there is one of them for an inode at a time, changed under the drive's lock only.
+
+    Attributes:
+        holes: No column: bytes of the size for which the cache file takes no disk; less than 0
+            when it takes more than that. It counts while all is here.
     """
 
     id: int
@@ -70,6 +74,7 @@ class Node:
     o_path: str | None = None
     o_etag: str | None = None
     o_version: str | None = None
+    holes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +424,10 @@ class Contents(Protocol):
 
     def seek(self, node: Node, offset: int, whence: int) -> int:
         """SEEK_DATA and SEEK_HOLE on the cache file of content that is all here."""
+        ...
+
+    def taken(self, node: Node) -> int | None:
+        """Bytes of the disk that the cache file takes; None when there is none."""
         ...
 
     def sync(self, node: Node) -> None:

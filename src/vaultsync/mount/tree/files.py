@@ -158,7 +158,10 @@ class Files(Naming):
             except OSError:
                 self._failed(written, offset + size)
                 raise
+            sparse = offset > written.size or written.holes
             self._changed(written, max(written.size, offset + done))
+            if sparse:
+                self.weigh(written)
             told = self.stream(written)
         if told:
             self.announce(told)
@@ -277,7 +280,10 @@ class Files(Naming):
             change.touch(node)
             self.rescue(change, node)
             self.contents.truncate(node, size)
+            sparse = size > node.size or node.holes
             node.size = size
+            if sparse:
+                self.weigh(node)
             node.dirty = True
             node.sha256 = None
             node.change += 1
@@ -314,6 +320,7 @@ class Files(Naming):
                 raise
             size = wanted.size if mode & KEEP_SIZE else max(wanted.size, offset + length)
             self._changed(wanted, size)
+            self.weigh(wanted)
             self.settle(wanted)
             told = self.stream(wanted)
         self.announce(told)
