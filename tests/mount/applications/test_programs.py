@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +48,8 @@ _SOURCE = """
 mkdir -p s/deep/er s/empty; cd s
 for i in $(seq 60); do head -c $((i * 997)) /dev/urandom > deep/f$i; done
 ln deep/f1 hard; ln -s deep/f2 soft; chmod 640 deep/f3; chmod 755 deep/f4; chmod 500 empty
-truncate -s 1M sparse; printf end >> sparse; mkfifo fifo; touch "deep/er/name with  spaces" deep/er/é
+truncate -s 1M sparse; printf end >> sparse; mkfifo fifo
+touch "deep/er/name with  spaces" deep/er/é
 cd ..
 find s -exec touch -h -d '2001-02-03 04:05:06.000000007' {} +
 touch -d '2001-02-03 04:05:06.123456789' s/deep/f9
@@ -87,7 +88,7 @@ rsync -a --inplace --no-whole-file s/ t/; rsync -a --sparse s/ u/; cmp s/sparse 
 
 
 def test_vim_with_backups(mounted: Mounted, program: Callable[[str], str]) -> None:
-    vim = program("vim") if os.path.exists("/usr/bin/vim") else program("vim.tiny")
+    vim = shutil.which("vim") or program("vim.tiny")
     said = mounted.run(f"""
 printf 'one\\ntwo\\n' > text; chmod 640 text; ln text other; touch -d 2001-01-01 text
 for copy in no yes auto; do
@@ -157,9 +158,7 @@ STRESSORS = {
 
 def test_stress_ng(mounted: Mounted, program: Callable[[str], str]) -> None:
     program("stress-ng")
-    wanted = " ".join(
-        f"--{name} 1 --{name}-ops {count}" for name, count in STRESSORS.items()
-    )
+    wanted = " ".join(f"--{name} 1 --{name}-ops {count}" for name, count in STRESSORS.items())
     said = mounted.run(
         f"stress-ng --temp-path . {wanted} --verify --timeout 20 --metrics-brief"
         " --hdd-bytes 1m --fallocate-bytes 1m --iomix-bytes 1m --sync-file-bytes 1m"
