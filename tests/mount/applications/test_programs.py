@@ -166,4 +166,4 @@ def test_stress_ng(mounted: Mounted, program: Callable[[str], str]) -> None:
     )
     assert "successful run completed" in said
     assert "fail" not in said
-    assert "skipp" not in said
+    assert "skip" not in said
