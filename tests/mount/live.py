@@ -72,8 +72,8 @@ class Mounted:
     def close(self) -> None:
         """Unmount."""
         holder.unmount(self.point, lazy=True)
+        self.kernel.close()  # it may be mounted still where somebody has a copy of all mounts
         self._thread.join(LIMIT)
-        self.kernel.close()
         os.close(self.fd)
         self.joint.close()
 
