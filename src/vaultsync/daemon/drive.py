@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Blocked, NotFound, Retry
+from vaultsync.core.errors import Blocked, NotFound, Retry, VaultsyncError
 from vaultsync.core.ignore import FILE
 from vaultsync.core.model import Mount
 from vaultsync.daemon.binding import DATABASE, move_aside, moved_aside, open_store
@@ -79,7 +79,7 @@ class DriveFile:
         tree, contents, pins = self.drive
         try:
             node = tree.find(FILE)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, VaultsyncError) as error:
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
         if node is None:
             return None, "" if seen is not None else None
@@ -162,7 +162,7 @@ class DriveHome:
         stack.callback(marks.close)
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
-        stack.callback(tree.close)
+        stack.callback(_close, tree)
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
         pins = marks.pins = Pins(tree, cache)
@@ -286,3 +286,11 @@ class DriveHome:
         engine = self._engine
         if engine is not None:
             engine.mark(path, writing)
+
+
+def _close(tree: Tree) -> None:
+    """Write down what memory alone knows, or leave it: then it is found out at the next start."""
+    try:
+        tree.close()
+    except OSError as error:
+        log.warning("The drive could not be written at its end: %s", error.strerror)
