@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import subprocess
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mount.joint import Joint
 from tests.mount.kernel.mounted import needs_fuse
-from tests.mount.kernel.server import FileKeeper
+from tests.mount.live import Mounted
 from vaultsync.core.errors import Retry
-from vaultsync.mount.kernel import holder
-from vaultsync.mount.kernel.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,44 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = needs_fuse
 BIG = random.Random(3).randbytes(5_000_000)
-LIMIT = 60.0
-
-
-class Mounted:
-    """A mounted drive. This process never looks into it itself."""
-
-    def __init__(self, home: Path) -> None:
-        work, self.point = home / "work", home / "mount"
-        work.mkdir()
-        self.point.mkdir()
-        self.joint = Joint(work)
-        self.joint.tree.fresh()
-        self.fd = holder.mount(self.point, holder.Options(allow_other=False))
-        self.kernel = Kernel(self.joint.tree, FileKeeper(home / "agreed"))
-        self._thread = threading.Thread(
-            target=lambda: self.kernel.serve(self.fd, fresh=True), daemon=True
-        )
-        self._thread.start()
-        assert self.kernel.ready.wait(LIMIT)
-
-    def run(self, script: str) -> str:
-        """Run a shell script in the mount; returns what it printed."""
-        done = subprocess.run(
-            ["env", f"--chdir={self.point}", "bash", "-euc", script],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def close(self) -> None:
-        holder.unmount(self.point, lazy=True)
-        self._thread.join(LIMIT)
-        self.kernel.close()
-        os.close(self.fd)
-        self.joint.close()
 
 
 @pytest.fixture

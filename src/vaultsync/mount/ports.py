@@ -46,6 +46,10 @@ class Node:
     """An inode, as the table `node` of the state database has it (see there for each column).
 
     Mutable: there is one of them for an inode at a time, changed under the drive's lock only.
+
+    Attributes:
+        holes: No column: bytes of the size for which the cache file takes no disk; less than 0
+            when it takes more than that. It counts while all is here.
     """
 
     id: int
@@ -70,6 +74,7 @@ class Node:
     o_path: str | None = None
     o_etag: str | None = None
     o_version: str | None = None
+    holes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Changes:
         uid: User.
         gid: Group.
         size: Bytes: cut there, or filled up with zeros.
-        atime: Nanoseconds since the epoch; NOW for the time of the call.
+        atime: Nanoseconds since the epoch, in 64 bits with a sign; NOW for the time of the call.
         mtime: The same.
         ctime: The same; set by kernels that keep times themselves.
     """
@@ -305,9 +310,20 @@ class FileSystem(Protocol):
         ...
 
     def fallocate(
-        self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
+        self,
+        node: int,
+        handle: int,
+        mode: int,
+        offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> None:
-        """Mode 0, KEEP_SIZE, PUNCH_HOLE with KEEP_SIZE and ZERO_RANGE; others are EOPNOTSUPP."""
+        """Mode 0, KEEP_SIZE, PUNCH_HOLE with KEEP_SIZE and ZERO_RANGE; others are EOPNOTSUPP.
+
+        `kill` as in `write`.
+        """
         ...
 
     def lseek(self, node: int, handle: int, offset: int, whence: int) -> int:
@@ -315,9 +331,20 @@ class FileSystem(Protocol):
         ...
 
     def copy_file_range(
-        self, source: int, offset: int, target: int, target_offset: int, length: int, *, wait: bool
+        self,
+        source: int,
+        offset: int,
+        target: int,
+        target_offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> int:
-        """Copy within the drive; returns how many bytes, fewer at the source's end."""
+        """Copy within the drive; returns how many bytes, fewer at the source's end.
+
+        `kill` as in `write`.
+        """
         ...
 
     # Extended attributes
@@ -400,6 +427,10 @@ class Contents(Protocol):
 
     def seek(self, node: Node, offset: int, whence: int) -> int:
         """SEEK_DATA and SEEK_HOLE on the cache file of content that is all here."""
+        ...
+
+    def taken(self, node: Node) -> int | None:
+        """Bytes of the disk that the cache file takes; None when there is none."""
         ...
 
     def sync(self, node: Node) -> None:

@@ -381,7 +381,15 @@ class MemoryFiles:
         return node
 
     def fallocate(
-        self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
+        self,
+        node: int,
+        handle: int,
+        mode: int,
+        offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> None:
         if mode:
             raise fault(errno.EOPNOTSUPP)
@@ -394,7 +402,15 @@ class MemoryFiles:
         return size if whence == os.SEEK_HOLE else offset
 
     def copy_file_range(
-        self, source: int, offset: int, target: int, target_offset: int, length: int, *, wait: bool
+        self,
+        source: int,
+        offset: int,
+        target: int,
+        target_offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> int:
         content = self.read(source, 0, offset, length, wait=True)
         return self.write(target, 0, target_offset, memoryview(content), wait=True)

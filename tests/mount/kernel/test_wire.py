@@ -190,7 +190,7 @@ CASES: dict[str, tuple[int, bytes, Any, tuple[Any, ...], bytes]] = {
         wire.FALLOCATE,
         pack("<QQQII", 5, 10, 20, 3, 0),
         None,
-        ("fallocate", 9, 5, 3, 10, 20, False),
+        ("fallocate", 9, 5, 3, 10, 20, False, True),
         b"",
     ),
     "lseek": (
@@ -204,7 +204,7 @@ CASES: dict[str, tuple[int, bytes, Any, tuple[Any, ...], bytes]] = {
         wire.COPY_FILE_RANGE,
         pack("<QQQQQQQ", 5, 10, 12, 6, 20, 1 << 40, 0),
         7,
-        ("copy_file_range", 9, 10, 12, 20, 1 << 30, False),
+        ("copy_file_range", 9, 10, 12, 20, 1 << 30, False, True),
         bytes.fromhex("07000000 00000000"),
     ),
     "getxattr": (
@@ -294,6 +294,25 @@ def test_setattr_takes_what_is_valid(valid: int, changes: Changes) -> None:
 
     assert calls == [("setattr", WHO, 9, changes, False)]
     assert said == pack("<QII", 60, 0, 0) + ATTR
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(1 << 40, (1 << 63) - 1), (-(1 << 40), -(1 << 63))])
+def test_a_time_beyond_64_bits_is_the_nearest_that_can_be_kept(seconds: int, kept: int) -> None:
+    body = pack("<IIQQQqqq", 1 << 5, 0, 5, 0, 0, 0, seconds, 0) + bytes(32)
+
+    calls, _ = ask(wire.SETATTR, body, NODE)
+
+    assert calls == [("setattr", WHO, 9, Changes(mtime=kept), False)]
+
+
+def test_the_moment_before_the_epoch_is_not_now() -> None:
+    body = pack("<IIQQQqqq", 1 << 4, 0, 5, 0, 0, -1, 0, 0)
+    body += pack("<IIIIIIII", SECOND - 1, 0, 0, 0, 0, 0, 0, 0)
+
+    calls, _ = ask(wire.SETATTR, body, NODE)
+
+    assert calls == [("setattr", WHO, 9, Changes(atime=-1), False)]
+    assert NOW != -1
 
 
 def test_unknown_name_may_be_believed_for_two_seconds() -> None:

@@ -131,6 +131,12 @@ class FolderContents:
         finally:
             os.close(descriptor)
 
+    def taken(self, node: Node) -> int | None:
+        try:
+            return self.file(node).stat().st_blocks * 512
+        except FileNotFoundError:
+            return None
+
     def sync(self, node: Node) -> None:
         assert self._unlocked()
         self.synced.append(node.id)

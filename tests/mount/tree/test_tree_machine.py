@@ -275,7 +275,9 @@ class Twins(RuleBasedStateMachine):
         if file and mode != 8:
             node, handle, descriptor = file
             self._same(
-                lambda: self.tree.fallocate(node, handle, mode, offset, length, wait=False),
+                lambda: self.tree.fallocate(
+                    node, handle, mode, offset, length, wait=False, kill=False
+                ),
                 lambda: _fallocate(descriptor, mode, offset, length),
             )
 
@@ -303,7 +305,9 @@ class Twins(RuleBasedStateMachine):
             data = os.pread(source[2], length, offset)
             if source[0] == other[0] and offset < to + len(data) and to < offset + len(data):
                 return
-            copied = self.tree.copy_file_range(source[0], offset, other[0], to, length, wait=False)
+            copied = self.tree.copy_file_range(
+                source[0], offset, other[0], to, length, wait=False, kill=False
+            )
             assert copied == len(data)
             if data:
                 os.pwrite(other[2], data, to)

@@ -282,7 +282,7 @@ class Cache:
             raise OSError(errno.EBUSY, "dirty content is never dropped")
         state = self._shelf.state(node)
         # In this order: `Reader.quickly` says why.
-        node.here = 0
+        node.here = node.holes = 0
         state.renew()
         with self._store.transaction():
             if node.size:
@@ -339,6 +339,10 @@ class Cache:
             return os.lseek(handle.descriptor, offset, whence)
         finally:
             self._files.give(handle)
+
+    def taken(self, node: Node) -> int | None:
+        """Bytes of the disk that the cache file takes; None when there is none."""
+        return self._files.taken_by(node.id)
 
     def sync(self, node: Node) -> None:
         """fdatasync(2) of the cache file, and of its name, if there is one. Not with the lock."""

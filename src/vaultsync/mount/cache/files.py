@@ -259,6 +259,11 @@ class Files:
             except FileNotFoundError:
                 return None
 
+    def taken_by(self, node: int) -> int | None:
+        """Bytes of the disk that its file takes; None when there is no such file."""
+        status = self.status(node)
+        return None if status is None else status.st_blocks * _BLOCK
+
     def room(self) -> os.statvfs_result:
         """What statvfs(3) says of the disk."""
         return os.statvfs(self._folder)

@@ -146,10 +146,10 @@ class Shelf:
         """Nothing is here any more, say the rows: the file goes."""
         known = self._peek(node)
         if known is not None:
-            known.here = 0
+            known.here = known.holes = 0
         state = self.states.get(node)
         if state is not None:
-            state.node.here = 0
+            state.node.here = state.node.holes = 0
             state.renew()
             state.touched = False
         self._files.remove(node)

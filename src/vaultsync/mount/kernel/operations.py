@@ -30,6 +30,8 @@ _NUMBER: Final = wire.RESEND - 1
 _NEVER: Final = (b"security.", b"system.")
 """Attributes that there are none of. The kernel asks for such ones before writes, and `ls -l` for
 two of each file, until it is told that they are not supported."""
+_ROOTS: Final = b"trusted."
+"""Attributes that only root is told of."""
 _MAKING: Final = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 
@@ -299,7 +301,8 @@ class Operations:
 
     def _fallocate(self, m: memoryview, _size: int, unique: int, node: int, wait: bool) -> Reply:
         handle, offset, length, mode = wire.FALLOCATE_IN.unpack_from(m, _BODY)
-        self._files.fallocate(node, handle, mode, offset, length, wait=wait)
+        kill = _user(m) != 0  # the kernel says so of opening and writing alone
+        self._files.fallocate(node, handle, mode, offset, length, wait=wait, kill=kill)
         return replies.done(unique)
 
     def _lseek(self, m: memoryview, _size: int, unique: int, node: int, _wait: bool) -> Reply:
@@ -313,7 +316,9 @@ class Operations:
         if flags:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         length = min(length, wire.LONGEST_COPY)
-        copied = self._files.copy_file_range(node, offset, target, target_offset, length, wait=wait)
+        copied = self._files.copy_file_range(
+            node, offset, target, target_offset, length, wait=wait, kill=_user(m) != 0
+        )
         return replies.size(unique, copied)
 
     # Extended attributes
@@ -327,7 +332,10 @@ class Operations:
 
     def _listxattr(self, m: memoryview, _size: int, unique: int, node: int, _wait: bool) -> Reply:
         room, _ = wire.GETXATTR_IN.unpack_from(m, _BODY)
-        return _value(unique, _terminated(self._files.listxattr(node)), room)
+        names = self._files.listxattr(node)
+        if names and _user(m):
+            names = [name for name in names if not name.startswith(_ROOTS)]
+        return _value(unique, _terminated(names), room)
 
     def _setxattr(self, m: memoryview, size: int, unique: int, node: int, _wait: bool) -> Reply:
         length, flags = wire.SETXATTR_IN.unpack_from(m, _BODY)
@@ -347,6 +355,11 @@ class Operations:
     def _ioctl(self, _m: memoryview, _size: int, unique: int, _node: int, _wait: bool) -> Reply:
         # Python's open() asks each file whether it is a terminal.
         return replies.error(unique, errno.ENOTTY)
+
+
+def _user(message: memoryview) -> int:
+    user: int = wire.CALLER.unpack_from(message, 24)[0]
+    return user
 
 
 def _caller(message: memoryview, unique: int) -> Caller:

@@ -111,7 +111,7 @@ def _attributes(node: Node) -> tuple[int, ...]:
     return (
         node.id,
         size,
-        (size + 511) >> 9,
+        (size - node.holes + 511) >> 9,
         atime,
         mtime,
         ctime,

@@ -260,6 +260,8 @@ _ATIME_NOW = 1 << 7
 _MTIME_NOW = 1 << 8
 _CTIME = 1 << 10
 _SECOND = 1_000_000_000
+_EARLIEST = -(1 << 63)
+_LATEST = (1 << 63) - 1
 
 
 def changes(message: memoryview) -> Changes:
@@ -286,11 +288,11 @@ def changes(message: memoryview) -> Changes:
     if valid & _ATIME_NOW:
         accessed = NOW
     elif valid & _ATIME:
-        accessed = atime * _SECOND + atime_ns
+        accessed = _moment(atime, atime_ns)
     if valid & _MTIME_NOW:
         modified = NOW
     elif valid & _MTIME:
-        modified = mtime * _SECOND + mtime_ns
+        modified = _moment(mtime, mtime_ns)
     return Changes(
         mode=mode & 0o7777 if valid & _MODE else None,
         uid=uid if valid & _UID else None,
@@ -298,5 +300,10 @@ def changes(message: memoryview) -> Changes:
         size=size if valid & _SIZE else None,
         atime=accessed,
         mtime=modified,
-        ctime=ctime * _SECOND + ctime_ns if valid & _CTIME else None,
+        ctime=_moment(ctime, ctime_ns) if valid & _CTIME else None,
     )
+
+
+def _moment(seconds: int, nanoseconds: int) -> int:
+    """Nanoseconds since the epoch: the nearest that 64 bits hold, from 1677 to 2262."""
+    return max(_EARLIEST, min(seconds * _SECOND + nanoseconds, _LATEST))

@@ -158,7 +158,10 @@ class Files(Naming):
             except OSError:
                 self._failed(written, offset + size)
                 raise
+            sparse = offset > written.size or written.holes
             self._changed(written, max(written.size, offset + done))
+            if sparse:
+                self.weigh(written)
             told = self.stream(written)
         if told:
             self.announce(told)
@@ -285,6 +288,7 @@ class Files(Naming):
                 if kill:
                     self._strip(node)
             return
+        sparse = size > node.size or node.holes
         if not self._entire(node):
             with Change(self) as change:
                 # What is not all here becomes dirty together with being empty: before, it had
@@ -304,6 +308,8 @@ class Files(Naming):
                 raise
         else:
             self._cut(node, size, kill=kill)
+        if sparse:
+            self.weigh(node)
 
     def _cut(self, node: Node, size: int, *, kill: bool) -> None:
         """Make content that is all here shorter: not before the row says so, it may be refused."""
@@ -328,7 +334,15 @@ class Files(Naming):
             self._strip(node)
 
     def fallocate(
-        self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
+        self,
+        node: int,
+        handle: int,
+        mode: int,
+        offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> None:
         """See `ports.FileSystem`."""
         if offset < 0 or length <= 0:
@@ -340,7 +354,7 @@ class Files(Naming):
         told: list[tuple[str, bool]] = []
         with self._whole(node, wait=wait, over=offset) as wanted:
             self.adopt(handle, wanted, writes=True)
-            self._soil(wanted, kill=False)  # the kernel asks for that by setattr
+            self._soil(wanted, kill=kill)
             try:
                 self.contents.allocate(wanted, mode, offset, length)
             except OSError:
@@ -348,6 +362,7 @@ class Files(Naming):
                 raise
             size = wanted.size if mode & KEEP_SIZE else max(wanted.size, offset + length)
             self._changed(wanted, size)
+            self.weigh(wanted)
             self.settle(wanted)
             told = self.stream(wanted)
         self.announce(told)
@@ -374,7 +389,15 @@ class Files(Naming):
             return min(found, looked.size)
 
     def copy_file_range(
-        self, source: int, offset: int, target: int, target_offset: int, length: int, *, wait: bool
+        self,
+        source: int,
+        offset: int,
+        target: int,
+        target_offset: int,
+        length: int,
+        *,
+        wait: bool,
+        kill: bool = True,
     ) -> int:
         """See `ports.FileSystem`. Over 1 MiB needs `wait`; within a file ranges may not overlap."""
         if offset < 0 or target_offset < 0 or length < 0:
@@ -394,7 +417,7 @@ class Files(Naming):
                 if not data:
                     break
                 done += self.write(
-                    target, 0, target_offset + done, memoryview(data), wait=wait, kill=False
+                    target, 0, target_offset + done, memoryview(data), wait=wait, kill=kill
                 )
             except OSError:
                 if not done:

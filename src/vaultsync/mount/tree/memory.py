@@ -26,6 +26,9 @@ NAME_MAX = 255
 _FADED = 512
 """How many nodes may have an access time that only memory knows."""
 _BARE = 100_000
+_BLOCK = 4096
+_LARGE = 1 << 16
+"""Bytes of a file that is looked at for holes when it is first used."""
 _UP = 50_000
 _KINDS = {kind.value: kind for kind in NodeKind}
 _DAY = 86_400 * 10**9
@@ -82,6 +85,7 @@ class Memory:
             if row is None:
                 raise fail(errno.ENOENT)
             node = self._made(row)
+            self._weigh_if_large(node)
         self.know(node)
         return node
 
@@ -93,7 +97,9 @@ class Memory:
         """Bring nodes into memory, many at once."""
         missing = [one for one in numbers if one not in self._recent and one not in self._alive]
         for row in self.rows.load_many(missing):
-            self.know(self._made(row))
+            node = self._made(row)
+            self._weigh_if_large(node)
+            self.know(node)
 
     @staticmethod
     def _made(row: tuple[Any, ...]) -> Node:
@@ -102,6 +108,18 @@ class Memory:
         node.dirty = bool(node.dirty)
         node.pinned = bool(node.pinned)
         return node
+
+    def weigh(self, node: Node) -> None:
+        """Look how much of a file's size takes no disk, or how much more it takes than that."""
+        taken = self.contents.taken(node) if node.here == 2 else None
+        node.holes = 0 if taken is None else node.size - taken
+        if abs(node.holes) < _BLOCK:
+            node.holes = 0  # the rest of its last block
+
+    def _weigh_if_large(self, node: Node) -> None:
+        """The same of a node that comes to memory, where it could matter."""
+        if node.here == 2 and node.size >= _LARGE and node.kind is NodeKind.FILE:
+            self.weigh(node)
 
     def know(self, node: Node) -> None:
         """Keep a node in memory, instead of the one used longest ago."""

@@ -1,0 +1,1 @@
+"""Programs that people use, at work on a mounted drive."""
