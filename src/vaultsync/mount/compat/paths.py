@@ -251,7 +251,8 @@ class Paths:
 
     def fallocate(self, path: str | None, mode: int, offset: int, length: int, handle: int) -> None:
         """Reserve room, or make holes."""
-        self._files.fallocate(self._node(path, handle), handle, mode, offset, length, wait=True)
+        node = self._node(path, handle)
+        self._files.fallocate(node, handle, mode, offset, length, wait=True, kill=self._kill())
 
     def lseek(self, path: str | None, offset: int, whence: int, handle: int) -> int:
         """Where data, or a hole, begins."""
@@ -294,7 +295,7 @@ def _attributes(node: Node) -> dict[str, int]:
         "st_rdev": node.rdev,
         "st_size": node.size,
         "st_blksize": 4096,
-        "st_blocks": (node.size + 511) >> 9,
+        "st_blocks": (node.size - node.holes + 511) >> 9,
         "st_atime": node.atime,
         "st_mtime": node.mtime,
         "st_ctime": node.ctime,
