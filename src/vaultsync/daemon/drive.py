@@ -14,7 +14,7 @@ from vaultsync.core.errors import Blocked, NotFound, Retry
 from vaultsync.core.ignore import FILE
 from vaultsync.core.model import Mount
 from vaultsync.daemon.binding import DATABASE, move_aside, moved_aside, open_store
-from vaultsync.daemon.marks import FileMarks
+from vaultsync.daemon.marks import FileMarks, shown
 from vaultsync.daemon.mounting import Mounting
 from vaultsync.daemon.pins import Pins
 from vaultsync.daemon.rules import LONGEST, Rules, Seen
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vaultsync.config import Profile
     from vaultsync.core.ports import Clock
+    from vaultsync.core.standing import Shown
     from vaultsync.daemon.home import Watch
     from vaultsync.paths import Places
     from vaultsync.remote.bucket import Bucket
@@ -158,7 +159,7 @@ class DriveHome:
         store = stack.enter_context(DriveStore(self._file))
         cache = Cache(store, self._contents, self._reach, self._limit(None))
         stack.callback(cache.close)
-        marks = FileMarks(self._file, lambda: self._engine)
+        marks = FileMarks(self._file, lambda: self._engine, self.rules.rule)
         stack.callback(marks.close)
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
@@ -262,6 +263,12 @@ class DriveHome:
         cache, mounting = self._cache, self._mounting
         found = Mount() if mounting is None else mounting.state()
         return found if cache is None else replace(found, cached=cache.used, limit=cache.limit)
+
+    def show(self, path: str) -> Shown | None:
+        """See `home.Home`."""
+        tree = self._tree
+        node = None if tree is None else tree.find(path)
+        return None if node is None else shown(node)
 
     def pin(self, path: str, *, pinned: bool) -> None:
         """See `home.Home`."""

@@ -42,8 +42,9 @@ class Engine:
     """Keeps a local and a remote side the same.
 
     One thread calls `turn`. `mark`, `request_sync`, `pause` and `resume` may be called from any
-    thread; `status`, `waiting`, `served`, `at_rest` and `trouble` (why nothing can go on, and how
-    often it was tried) are what the last turn published.
+    thread; `status`, `waiting`, `served`, `at_rest`, `trouble` (why nothing can go on, and how
+    often it was tried) and `tries_again` (when it is tried next, seconds since the epoch) are what
+    the last turn published.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Engine:
         self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
+        self.tries_again: float | None = None
         with store.transaction():
             store.renew_intents(self._observer.lasting())
             for row in store.deleting():
@@ -284,6 +286,8 @@ class Engine:
         self.waiting = waiting
         self.served = observer.served
         self.lookalikes = observer.lookalikes
+        wait = max(0.0, gate.due - self._clock.monotonic())
+        self.tries_again = None if gate.open else self._clock.now() + wait
         self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(
