@@ -21,6 +21,7 @@ from vaultsync.daemon.rules import LONGEST, Rules, Seen
 from vaultsync.mount.cache.cache import Cache
 from vaultsync.mount.drive import SMALL, Drive
 from vaultsync.mount.keeping import FEW
+from vaultsync.mount.onlookers import Onlookers
 from vaultsync.mount.ports import NodeKind
 from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
@@ -164,6 +165,7 @@ class DriveHome:
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
         stack.callback(tree.close)
+        tree.glances = Onlookers(self._profile.drive.onlookers)
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
         pins = marks.pins = Pins(tree, cache)

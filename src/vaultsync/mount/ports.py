@@ -260,10 +260,13 @@ class FileSystem(Protocol):
         """Open a directory. ENOTDIR."""
         ...
 
-    def read(self, node: int, handle: int, offset: int, size: int, *, wait: bool) -> bytes:
+    def read(
+        self, node: int, handle: int, offset: int, size: int, *, wait: bool, pid: int = 0
+    ) -> bytes:
         """Exactly the bytes asked for, cut at the end of the file.
 
-        EIO when they are not here and cannot be had: never zeros instead.
+        `pid` is who asks, as in `Caller`: what a handle is read for decides whether more than that
+        may be fetched. EIO when they are not here and cannot be had: never zeros instead.
         """
         ...
 

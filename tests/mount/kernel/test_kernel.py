@@ -302,6 +302,12 @@ def test_signal_that_does_not_kill_breaks_nothing_off(wired: Wire, files: Memory
     assert wired.answer() == (waits, 0, b"content")
 
 
+def test_who_reads_is_told(wired: Wire, files: MemoryFiles) -> None:
+    node = a_file(files)
+    wired.ask(wire.READ, reading(), node=node.id, pid=77)
+    assert files.readers == {77}
+
+
 def test_write_that_has_begun_is_not_broken_off(
     wired: Wire, files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

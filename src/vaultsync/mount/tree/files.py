@@ -120,7 +120,9 @@ class Files(Naming):
 
     # Reading and writing
 
-    def read(self, node: int, handle: int, offset: int, size: int, *, wait: bool) -> bytes:
+    def read(
+        self, node: int, handle: int, offset: int, size: int, *, wait: bool, pid: int = 0
+    ) -> bytes:
         """See `ports.FileSystem`."""
         with self.store.lock:
             wanted = self.file(node)
@@ -130,7 +132,17 @@ class Files(Naming):
             if not wait and not self.contents.usable(wanted, offset, size):
                 raise WouldBlock
             self.looked_at(wanted)
-        return self.contents.read(wanted, offset, size)
+        ahead = wanted.here == 2 or self._reads_on(handle, pid)
+        return self.contents.read(wanted, offset, size, ahead=ahead)
+
+    def _reads_on(self, number: int, pid: int) -> bool:
+        """Whether a handle's reader may want what follows; it is asked once who that is."""
+        handle = self._handles.get(number)
+        if handle is None:
+            return True
+        if handle.glances is None:
+            handle.glances = self.glances(pid)
+        return not handle.glances
 
     def write(
         self,

@@ -30,10 +30,12 @@ class Handle:
     Attributes:
         node: Which.
         writes: It was opened for writing.
+        glances: Its reader only looks into files; None: nobody has asked yet.
     """
 
     node: Node
     writes: bool
+    glances: bool | None = None
 
 
 class Ground(Memory):
@@ -42,6 +44,7 @@ class Ground(Memory):
     Attributes:
         rescued: Makes the name of a file that was replaced or removed in the vault's name, and is
             written to by a program that had it open since before this process, of the old one.
+        glances: Tells whether a process only looks into files (see `onlookers`).
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Ground(Memory):
         # Taken from their names by the engine while nobody knew who had them open for writing.
         self._displaced: dict[int, tuple[int, bytes]] = {}
         self.rescued: Callable[[bytes], bytes] = lambda name: name + b" (rescued)"
+        self.glances: Callable[[int], bool] = lambda _: False
         self._references: dict[int, int] = {}
         self._forgotten: set[int] = set()
         # A process before this one may have told the kernel of references and handles.
