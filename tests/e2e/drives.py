@@ -96,6 +96,11 @@ class DriveMachine(Machine):
             command, input=typed, stdout=subprocess.PIPE, timeout=LIMIT, check=True
         ).stdout
 
+    def process_of(self, program: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start Python that uses the drive, to be talked with."""
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def python(self, program: str, *arguments: str | Path, typed: bytes = b"") -> str:
         """Run Python that uses the drive; returns what it printed."""
         return self.use(sys.executable, "-c", program, *arguments, typed=typed).decode().strip()

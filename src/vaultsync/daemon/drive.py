@@ -14,6 +14,7 @@ from vaultsync.core.errors import Blocked, NotFound, Retry
 from vaultsync.core.ignore import FILE
 from vaultsync.core.model import Mount
 from vaultsync.daemon.binding import DATABASE, move_aside, moved_aside, open_store
+from vaultsync.daemon.delivery import Delivery
 from vaultsync.daemon.marks import FileMarks, shown
 from vaultsync.daemon.mounting import Mounting
 from vaultsync.daemon.pins import Pins
@@ -134,6 +135,7 @@ class DriveHome:
         self._tree: Tree | None = None
         self._pins: Pins | None = None
         self._mounting: Mounting | None = None
+        self._delivery: Delivery | None = None
         self._aside: tuple[str, ...] = ()
         self.rules = Rules(self._ignore, profile.folder.ignore)
         self.whole = SMALL
@@ -165,6 +167,9 @@ class DriveHome:
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
         stack.callback(tree.close)
+        self._delivery = Delivery(tree, marks.row, lambda: self._engine, self.rules)
+        if self._profile.drive.fsync == "remote":
+            tree.deliver = self._delivery.wait
         tree.glances = Onlookers(self._profile.drive.onlookers)
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
@@ -194,6 +199,7 @@ class DriveHome:
 
     def _forget(self) -> None:
         self._drive = self._cache = self._tree = self._pins = self._mounting = None
+        self._delivery = None
         self._ignore.drive = None
 
     def listen(self) -> None:
@@ -243,6 +249,8 @@ class DriveHome:
         try:
             while self._sure.keep(store.row) >= FEW:
                 pass
+            if self._delivery is not None:
+                self._delivery.turned()
         except OSError as error:
             raise Blocked(
                 f"The drive cannot be written: {error.strerror}.", "Make room on the disk."

@@ -30,6 +30,12 @@ def tag(node: Node) -> str:
     return f"{node.id}.{node.change}"
 
 
+def changed_at(node: Node, name: str) -> int | None:
+    """The `change` of a node that a tag of it was given at; None when it is not one of it."""
+    number, _, change = name.partition(".")
+    return int(change) if number == str(node.id) and change.isdigit() else None
+
+
 class _Whole(Closing, ABC):
     """What all contents do with their pieces."""
 

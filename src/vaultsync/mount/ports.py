@@ -300,7 +300,10 @@ class FileSystem(Protocol):
         ...
 
     def fsync(self, node: int, handle: int, *, data_only: bool) -> None:
-        """Return once content and metadata would survive a power cut."""
+        """Return once content and metadata would survive a power cut, or more than that.
+
+        What is waited for beyond is for the owner of the drive to say. EIO when it cannot be had.
+        """
         ...
 
     def setattr(self, caller: Caller, node: int, changes: Changes, *, wait: bool) -> Node:

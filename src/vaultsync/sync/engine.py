@@ -14,6 +14,7 @@ from vaultsync.core.model import State, Status, Waiting
 from vaultsync.state.store import Damaged
 from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.backlog import Backlog
+from vaultsync.sync.errands import Errands
 from vaultsync.sync.flight import Flight
 from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
@@ -41,10 +42,10 @@ PROBE_SIGN_IN = 2.0
 class Engine:
     """Keeps a local and a remote side the same.
 
-    One thread calls `turn`. `mark`, `request_sync`, `pause` and `resume` may be called from any
-    thread; `status`, `waiting`, `served`, `at_rest`, `trouble` (why nothing can go on, and how
-    often it was tried) and `tries_again` (when it is tried next, seconds since the epoch) are what
-    the last turn published.
+    One thread calls `turn`. `errands.ask`, `mark`, `request_sync`, `pause` and `resume` may be
+    called from any thread; `status`, `waiting`, `served`, `at_rest`, `trouble` (why nothing can go
+    on, and how often it was tried) and `tries_again` (when it is tried next, seconds since the
+    epoch) are what the last turn published.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Engine:
             restless,
             self.settings.lanes,
         )
+        self.errands = Errands(store, flight, backlog, observer, restless)
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
@@ -165,6 +167,8 @@ class Engine:
                 if report.task is None:
                     self._probed(report.outcome)
             self._recorder.record(reports)
+            if self._may_start():
+                self.errands.run()
             self._observe()
             if self._may_start():
                 self._backlog.retry()

@@ -308,6 +308,23 @@ def test_who_reads_is_told(wired: Wire, files: MemoryFiles) -> None:
     assert files.readers == {77}
 
 
+def test_sync_that_has_begun_keeps_nobody_who_is_killed(
+    wired: Wire, files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def fsync(*_arguments: Any, data_only: bool) -> None:
+        begun.set()
+        assert go.wait(LIMIT)
+
+    monkeypatch.setattr(files, "fsync", fsync)
+    sent = wired.send(wire.FSYNC, pack("<QII", 5, 0, 0), node=ROOT)
+    assert begun.wait(LIMIT)
+    interrupt(wired, sent)
+    assert wired.answer() == (sent, errno.EINTR, b"")
+    go.set()
+
+
 def test_write_that_has_begun_is_not_broken_off(
     wired: Wire, files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

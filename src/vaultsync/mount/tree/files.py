@@ -117,6 +117,8 @@ class Files(Naming):
         if synced.kind is NodeKind.FILE:
             self.contents.sync(synced)
         self.store.sync()
+        if synced.kind is NodeKind.FILE:
+            self.deliver(synced)
 
     # Reading and writing
 

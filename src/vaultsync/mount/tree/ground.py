@@ -44,6 +44,8 @@ class Ground(Memory):
     Attributes:
         rescued: Makes the name of a file that was replaced or removed in the vault's name, and is
             written to by a program that had it open since before this process, of the old one.
+        deliver: Called, without the lock, at the end of each fsync of a file; what it raises is
+            what that fails with.
         glances: Tells whether a process only looks into files (see `onlookers`).
     """
 
@@ -56,6 +58,7 @@ class Ground(Memory):
         # Taken from their names by the engine while nobody knew who had them open for writing.
         self._displaced: dict[int, tuple[int, bytes]] = {}
         self.rescued: Callable[[bytes], bytes] = lambda name: name + b" (rescued)"
+        self.deliver: Callable[[Node], None] = lambda _: None
         self.glances: Callable[[int], bool] = lambda _: False
         self._references: dict[int, int] = {}
         self._forgotten: set[int] = set()
