@@ -18,7 +18,7 @@ from vaultsync.daemon.drive import DriveHome
 from vaultsync.daemon.offer import Offer
 from vaultsync.mount.kernel import holder
 from vaultsync.mount.ports import ROOT, Caller
-from vaultsync.state.store import Damaged
+from vaultsync.state.connection import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Blocked, NotFound, Retry
+from vaultsync.core.errors import Blocked, NotFound, Retry, VaultsyncError
 from vaultsync.core.ignore import FILE
 from vaultsync.core.model import Mount
 from vaultsync.daemon.binding import DATABASE, move_aside, moved_aside, open_store
@@ -26,7 +25,7 @@ from vaultsync.mount.onlookers import Onlookers
 from vaultsync.mount.ports import NodeKind
 from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
-from vaultsync.state.store import Damaged, Store
+from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,8 +81,8 @@ class DriveFile:
         tree, contents, pins = self.drive
         try:
             node = tree.find(FILE)
-        except sqlite3.DatabaseError as error:
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+        except VaultsyncError as error:
+            raise OSError(errno.EIO, error.message) from error
         if node is None:
             return None, "" if seen is not None else None
         now = (node.id, node.change, node.size)
@@ -255,8 +254,6 @@ class DriveHome:
             raise Blocked(
                 f"The drive cannot be written: {error.strerror}.", "Make room on the disk."
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
 
     def warnings(self) -> tuple[str, ...]:
         """See `home.Home`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, VaultsyncError
 from vaultsync.core.model import State, Status, Waiting
-from vaultsync.state.store import Damaged
+from vaultsync.state.connection import Damaged
 from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.backlog import Backlog
 from vaultsync.sync.errands import Errands
