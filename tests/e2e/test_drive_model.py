@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.e2e.drives import DriveMachine
 from tests.mount.kernel.mounted import needs_fuse
+from tests.s3 import foreign_client
 from tests.s3model import Fault, S3Model
 from tests.s3model.profile import join
 
@@ -49,9 +51,10 @@ class Desk(NamedTuple):
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """One that looks at the vault twice a second, or as often as the parameter says."""
     with S3Model() as model:
-        machine = DriveMachine(tmp_path, "desk", 0.5)
+        machine = DriveMachine(tmp_path, "desk", getattr(request, "param", 0.5))
         settings: dict[str, object] = {"folder.kind": "drive", "drive.fsync": "remote"}
         prefix = join(
             model.url, machine.config_dir, machine.folder, device="desk", settings=settings
@@ -96,3 +99,22 @@ def test_what_is_ignored_is_synced_here_alone(desk: Desk) -> None:
     said = desk.machine.python(_SYNC, desk.machine.point / "file.tmp~", "here\n")
     assert said == "0"
     assert desk.stored("file.tmp~") is None
+
+
+@pytest.mark.parametrize("desk", [3600.0], indirect=True)
+def test_what_was_replaced_elsewhere_is_read_before_the_next_poll(desk: Desk) -> None:
+    """Where no old versions are kept, so that the one that was seen is gone."""
+    desk.model.vault.versioning = ""
+    client = foreign_client(desk.model.url)
+    place = {"Bucket": desk.model.vault.name, "Key": desk.prefix + "big.bin"}
+    client.put_object(**place, Body=b"a" * 300_000)
+    desk.machine.settle()
+    client.put_object(**place, Body=b"b" * 400_000)
+    client.close()
+    with pytest.raises(subprocess.CalledProcessError):
+        desk.machine.read("big.bin")
+    ends = time.monotonic() + 30
+    while desk.machine.use("stat", "-c", "%s", desk.machine.point / "big.bin") != b"400000\n":
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert desk.machine.read("big.bin") == b"b" * 400_000

@@ -237,7 +237,7 @@ class TestKeep:
             assert row.base is not None
             return replace(row, base=replace(row.base, sha256=hashlib.sha256(BIG).hexdigest()))
 
-        world.drive.lookup = lookup
+        world.drive.keeping.lookup = lookup
         assert world.joint.read("g") == BIG
 
 

@@ -312,6 +312,37 @@ def test_who_reads_goes_on_with_the_version_that_he_has_open(
         drive.files.getattr(node)
 
 
+def test_what_was_replaced_where_no_old_versions_are_kept_is_looked_at_at_once(
+    drive: DriveDevice, folder: FolderDevice, model: S3Model, theirs: Any
+) -> None:
+    model.service.buckets["vault"].versioning = ""
+    folder.put("big", BIG)
+    folder.settle()
+    drive.settle()
+    asked: list[str] = []
+
+    def missing(path: str) -> None:
+        asked.append(path)
+        drive.engine.errands.ask(path, there=True)
+
+    drive.drive.keeping.missing = missing
+    theirs.put_object(Bucket="vault", Key="p/big", Body=OTHER)
+    node, handle = drive.open("big")
+    drive.files.refer(drive.files.getattr(node))
+    for _ in range(3):
+        with pytest.raises(OSError, match="Errno 5"):
+            drive.files.read(node, handle, 0, 10, wait=True)
+    assert asked == ["big"]
+    before = drive.clock.time
+    for _ in range(20):
+        drive.turn()
+        drive.clock.time = before  # no poll is due
+    assert drive.read("big") == OTHER
+    with pytest.raises(OSError, match="Errno 5"):
+        drive.files.read(node, handle, 0, 10, wait=True)
+    drive.files.release(node, handle)
+
+
 def test_what_is_open_for_writing_is_not_replaced(drive: DriveDevice, folder: FolderDevice) -> None:
     drive.put("f", b"base")
     drive.put("g", b"base")

@@ -184,7 +184,8 @@ class DriveHome:
             resized=lambda size: setattr(cache, "limit", self._limit(size)),
             ended=lambda: self._dirty("", False),
         )
-        drive.lookup = marks.row
+        drive.keeping.lookup = marks.row
+        drive.keeping.missing = self._look_there
         cache.relocate = drive.relocate
         drive.invalidate = mounting.telling(pins.noticed)
         stack.callback(self._forget)
@@ -295,6 +296,11 @@ class DriveHome:
 
     def _limit(self, gigabytes: float | None) -> int:
         return int((self._profile.drive.cache_gb if gigabytes is None else gigabytes) * GB)
+
+    def _look_there(self, path: str) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.errands.ask(path, there=True)
 
     def _dirty(self, path: str, writing: bool) -> None:
         engine = self._engine

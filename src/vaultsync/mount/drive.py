@@ -54,6 +54,7 @@ class Drive:
 
     Attributes:
         invalidate: Told what the kernel must not believe any more, while it is mounted.
+        keeping: Finds out what is in the vault, and what is not there any more.
         bin: The trash, in which there is never anything.
     """
 
@@ -73,26 +74,17 @@ class Drive:
         self._device = device
         self._clock = clock
         self._ignored = ignored
-        self._keeping = Keeping(tree)
+        self.keeping = Keeping(tree)
         tree.rescued = self._rescued
         self.bin = NoBin()
 
-    @property
-    def lookup(self) -> Callable[[str], Row] | None:
-        """Gives the row of a path, from any thread (see `relocate`); None: nobody can be asked."""
-        return self._keeping.lookup
-
-    @lookup.setter
-    def lookup(self, lookup: Callable[[str], Row]) -> None:
-        self._keeping.lookup = lookup
-
     def keep(self, row: Callable[[str], Row]) -> int:
         """Find out which pushes have arrived; see `Keeping.keep`."""
-        return self._keeping.keep(row)
+        return self.keeping.keep(row)
 
     def relocate(self, node: Node) -> bool:
         """Find out where content is that is not at its origin; see `Keeping.relocate`."""
-        return self._keeping.relocate(node)
+        return self.keeping.relocate(node)
 
     def check(self) -> None:
         """The tree is there as long as the database is, and that is looked after elsewhere."""
