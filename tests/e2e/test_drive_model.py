@@ -101,6 +101,47 @@ def test_what_is_ignored_is_synced_here_alone(desk: Desk) -> None:
     assert desk.stored("file.tmp~") is None
 
 
+_LATE = """
+import os, sys
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+print("open", flush=True)
+sys.stdin.readline()
+os.write(file, b"late")
+os.close(file)
+print("written", flush=True)
+"""
+
+
+def test_what_is_written_late_is_kept_whatever_was_killed_meanwhile(desk: Desk) -> None:
+    """By a program that has a file open which was replaced under a daemon that did not know."""
+    machine = desk.machine
+    machine.write("f.txt", b"base ")
+    machine.settle()
+    with machine.process_of(_LATE, machine.point / "f.txt") as late:
+        assert late.stdin is not None
+        assert late.stdout is not None
+        assert late.stdout.readline() == "open\n"
+        machine.crash()
+        client = foreign_client(desk.model.url)
+        place = {"Bucket": desk.model.vault.name, "Key": desk.prefix + "f.txt"}
+        client.put_object(**place, Body=b"theirs")
+        client.close()
+        machine.up()
+        machine.settle()
+        assert machine.read("f.txt") == b"theirs"
+        machine.crash()
+        machine.up()
+        late.stdin.write("\n")
+        late.stdin.flush()
+        assert late.stdout.readline() == "written\n"
+    machine.settle()
+    files = machine.files()
+    assert files.pop("f.txt") == b"theirs"
+    ((copy, content),) = files.items()
+    assert copy.startswith("f (conflict desk ")
+    assert content == b"base late" == desk.stored(copy)
+
+
 @pytest.mark.parametrize("desk", [3600.0], indirect=True)
 def test_what_was_replaced_elsewhere_is_read_before_the_next_poll(desk: Desk) -> None:
     """Where no old versions are kept, so that the one that was seen is gone."""

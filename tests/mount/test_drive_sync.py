@@ -16,6 +16,7 @@ from tests.mount.joint import ME
 from tests.s3 import foreign_client
 from tests.s3model import S3Model
 from tests.s3model.state import Bucket as Modelled
+from vaultsync.core.errors import Blocked
 from vaultsync.core.model import is_stand_in
 from vaultsync.mount.drive import SMALL
 from vaultsync.mount.ports import Changes
@@ -365,11 +366,15 @@ def test_what_is_open_for_writing_is_not_replaced(drive: DriveDevice, folder: Fo
     assert list(tree.values()) == [b"mine"]
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("how", ["edited", "deleted", "truncated"])
 def test_what_is_open_for_writing_outlives_the_process(
-    drive: DriveDevice, folder: FolderDevice, how: str
+    drive: DriveDevice, folder: FolderDevice, how: str, again: bool
 ) -> None:
-    """A new process cannot know who has a file open: what he writes then is kept beside."""
+    """A new process cannot know who has a file open: what he writes then is kept beside.
+
+    Nor can the one after it, which has not even seen that the file was replaced.
+    """
     drive.put("d/f.txt", b"base")
     drive.put("g", b"g")
     meet(drive, folder)
@@ -382,6 +387,8 @@ def test_what_is_open_for_writing_outlives_the_process(
         folder.put("d/f.txt", b"theirs")
     folder.settle()
     drive.settle()
+    if again:
+        drive.kill()
     if how == "truncated":
         drive.files.setattr(ME, node, Changes(size=0), wait=True)
     drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
@@ -393,6 +400,53 @@ def test_what_is_open_for_writing_outlives_the_process(
     ((path, data),) = tree.items()
     assert path.startswith("d/f (conflict drive ")
     assert data == b"mine"
+
+
+def test_what_is_opened_for_writing_just_after_it_was_replaced_is_kept(
+    drive: DriveDevice, folder: FolderDevice
+) -> None:
+    """The kernel may ask for what a name meant a moment ago."""
+    drive.put("f", b"base")
+    meet(drive, folder)
+    node = drive.files.lookup(*drive.parent("f")).id
+    folder.put("f", b"theirs")
+    folder.settle()
+    drive.settle()
+    handle, _ = drive.files.open(node, os.O_WRONLY, wait=True)
+    drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    drive.files.release(node, handle)
+    drive.files.forget(node, 1)
+    meet(drive, folder)
+    assert sorted(drive.tree().values()) == [b"mine", b"theirs"]
+
+
+def test_what_is_kept_is_kept_although_the_disk_was_full(
+    drive: DriveDevice, folder: FolderDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that fails is tried again by its program."""
+    drive.put("f", b"base")
+    meet(drive, folder)
+    node, handle = drive.open("f", os.O_RDWR)
+    drive.files.refer(drive.files.getattr(node))
+    drive.kill()
+    folder.put("f", b"theirs")
+    folder.settle()
+    drive.settle()
+    update = drive.files.rows.update
+    monkeypatch.setattr(drive.files.rows, "update", _full)
+    with pytest.raises(OSError, match="full"):
+        drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    monkeypatch.setattr(drive.files.rows, "update", update)
+    assert [path for path in drive.tree() if path != "f"] == []
+    drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    drive.files.release(node, handle)
+    drive.files.forget(node, 1)
+    meet(drive, folder)
+    assert sorted(drive.tree().values()) == [b"mine", b"theirs"]
+
+
+def _full(*_: object) -> None:
+    raise Blocked("The disk is full.")
 
 
 def test_offline(drive: DriveDevice, folder: FolderDevice) -> None:

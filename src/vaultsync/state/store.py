@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-VERSION = 3
+VERSION = 4
 CHUNK = 1000
 """Rows fetched at once: a reader never holds a cursor open while rows are being written."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.ports import ROOT, Contents, Dirty, Node, NodeKind
@@ -42,8 +43,8 @@ class Ground(Memory):
     """References, open files, and names that come and go.
 
     Attributes:
-        rescued: Makes the name of a file that was replaced or removed in the vault's name, and is
-            written to by a program that had it open since before this process, of the old one.
+        rescued: Makes, of the old name, that of a file that was replaced or removed in the vault's
+            name, and is written to all the same.
         deliver: Called, without the lock, at the end of each fsync of a file; what it raises is
             what that fails with.
         glances: Tells whether a process only looks into files (see `onlookers`).
@@ -55,8 +56,10 @@ class Ground(Memory):
         super().__init__(store, contents, dirty, keep)
         self._removals = 0
         self._renames = 0
-        # Taken from their names by the engine while nobody knew who had them open for writing.
-        self._displaced: dict[int, tuple[int, bytes]] = {}
+        # Files that the engine took the last name of. Somebody may write to one of them still: who
+        # had it open before this process, or finds it by what the kernel knew a moment ago.
+        with store.lock:
+            self._displaced = self.rows.displaced()
         self.rescued: Callable[[bytes], bytes] = lambda name: name + b" (rescued)"
         self.deliver: Callable[[Node], None] = lambda _: None
         self.glances: Callable[[int], bool] = lambda _: False
@@ -170,14 +173,22 @@ class Ground(Memory):
             change.reap(node)
 
     def displace(self, parent: Node, name: bytes, node: Node) -> None:
-        """Note that the engine takes a name from a file, of which old handles may not be known."""
-        if not self._exact and node.kind is NodeKind.FILE and node.nlink == 1:
+        """Note, within a change, that the engine takes a name from what somebody may hold."""
+        if node.kind is not NodeKind.FILE or node.nlink != 1:
+            return
+        if not self._exact or self._held(node.id):
+            self.rows.displace(node.id, parent.id, name)
             self._displaced[node.id] = (parent.id, name)
 
     def rescue(self, change: Change, node: Node) -> None:
         """Give a file that was displaced, and is about to be written to, a name again."""
-        place = self._displaced.pop(node.id, None)
-        if place is None or node.nlink:
+        place = self._displaced.get(node.id)
+        if place is None:
+            return
+        # When that has happened, and not before: a write that fails may be tried again.
+        change.then(partial(self._displaced.pop, node.id, None))
+        self.rows.forget_displaced(node.id)
+        if node.nlink:
             return
         number, old = place
         name = self.rescued(old)
@@ -242,6 +253,8 @@ class Ground(Memory):
             self._written.clear()
             for number in self.rows.loose():
                 change.reap(self.node(number))
+            self.rows.forget_displaced()
+            self._displaced.clear()
             self.rows.forget_replies()
             self._exact = True
 
