@@ -364,9 +364,12 @@ class Contents(Protocol):
     Attributes:
         peek: Gives the `Node` of an inode, if there is one in memory; called with the lock. The
             file system sets it.
+        exact: Whether the machine has run since `recovered` was last called: rows have forgotten
+            nothing then but what `measure` tells of. A power cut may take more.
     """
 
     peek: Callable[[int], Node | None]
+    exact: bool
 
     def usable(self, node: Node, offset: int, size: int) -> bool:
         """Whether those bytes are here, so that `read` would not have to wait."""
@@ -425,12 +428,16 @@ class Contents(Protocol):
         """The row knows of all that was written to this dirty content so far."""
         ...
 
-    def measure(self, node: Node) -> tuple[int, int | None] | None:
+    def measure(self, node: int) -> tuple[int, int | None] | None:
         """Size of the cache file, and when it was written to since `settled`, if it was.
 
-        The time is in nanoseconds. Asked at the start for dirty content, whose last writes the row
-        may not know. None when there is no file.
+        The time is in nanoseconds. Asked at the start for dirty content, by its node's number, for
+        its last writes may not be in the row. None when there is no file.
         """
+        ...
+
+    def recovered(self) -> None:
+        """All dirty content was looked at: rows and files agree."""
         ...
 
     def fill(self, node: Node, data: bytes) -> None:
