@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Fatal, Retry, Stale
 from vaultsync.core.model import Entry, Kind, is_stand_in, stand_in
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
-from vaultsync.mount.holding import Held, Snapshot, Target, tag
+from vaultsync.mount.holding import Held, Target, tag
 from vaultsync.mount.keeping import Keeping
 from vaultsync.mount.nothing import NoBin
 from vaultsync.mount.ports import NodeKind
+from vaultsync.mount.snapshot import Photographer
 from vaultsync.mount.staged import DriveCommitted, DriveStaged, read_token, verified
 from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.walk import Walk, directory_entry
@@ -150,7 +151,8 @@ class Drive:
             raise Stale(f"'{path}' is no file any more")
         if node.kind is NodeKind.LINK:
             return self.open(path, replace(entry, tag=found.tag))
-        return Snapshot.take(self._tree, self._contents, node, self._scratch, self.entry)
+        taking = Photographer(self._tree, self._contents, node, self.entry)
+        return taking.take(self._scratch)
 
     def stage(
         self,

@@ -167,6 +167,7 @@ class Files(Naming):
             if not size:
                 return 0
             self._soil(written, kill=kill)
+            self.noted(written, offset, offset + size)
             try:
                 done = self.contents.write(written, offset, data)
             except OSError:
@@ -290,6 +291,7 @@ class Files(Naming):
             # of its own to be dirty with.
             change.touch(node)
             self.rescue(change, node)
+            self.noted(node, min(size, node.size), max(size, node.size))
             self.contents.truncate(node, size)
             node.size = size
             node.dirty = True
@@ -313,6 +315,7 @@ class Files(Naming):
         with self._whole(node, wait=wait) as wanted:
             self.adopt(handle, wanted, writes=True)
             self._soil(wanted, kill=False)  # the kernel asks for that by setattr
+            self.noted(wanted, offset, offset + length)
             try:
                 self.contents.allocate(wanted, mode, offset, length)
             except OSError:

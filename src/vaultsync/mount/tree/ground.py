@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,10 +17,10 @@ from vaultsync.mount.tree.change import Change
 from vaultsync.mount.tree.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vaultsync.state.drive import DriveStore
 
+Noted = Callable[[int, int], object]
+"""Told of a range of bytes: the first one, and the one after the last."""
 _QUIET = 1.0
 """Seconds between two announcements of writes to one node."""
 
@@ -74,6 +75,7 @@ class Ground(Memory):
         # What was announced as still open for writing: its end is announced too.
         self._written: set[int] = set()
         self._told: dict[int, float] = {}
+        self._watched: dict[int, list[Noted]] = {}
 
     def dismiss(self, node: Node) -> None:
         """Forget a node that is gone."""
@@ -257,6 +259,24 @@ class Ground(Memory):
             self._displaced.clear()
             self.rows.forget_replies()
             self._exact = True
+
+    # Watching what is written
+
+    def watch(self, node: Node, noted: Noted) -> None:
+        """Have each range told, from now on, before it is written to, cut, filled or emptied."""
+        self._watched.setdefault(node.id, []).append(noted)
+
+    def unwatch(self, node: Node, noted: Noted) -> None:
+        """The end of that."""
+        self._watched[node.id].remove(noted)
+        if not self._watched[node.id]:
+            del self._watched[node.id]
+
+    def noted(self, node: Node, start: int, stop: int) -> None:
+        """Tell that the bytes [start, stop) are about to change."""
+        if self._watched:
+            for tell in self._watched.get(node.id, ()):
+                tell(start, stop)
 
     # Open files
 
