@@ -51,6 +51,7 @@ def campaign(plan: Plan, home: Path) -> bool:
         rested = not world.ledger.broken and world.settle()
         if rested:
             world.quiet()
+            world.reread()
         verdict = Verdict(world)
         verdict.judge(rested=rested)
         report = written(world, verdict.totals(), (time.monotonic() - began) / 60)
@@ -89,6 +90,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         seed=given.seed,
         seconds=given.minutes * 60,
         devices=given.devices,
+        drives=given.drives,
         calm=given.calm,
         pace=given.pace,
         poll=given.poll,
@@ -105,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="instead of a campaign")
     parser.add_argument("--size", type=int, help="of the scenario: files, turns, saves or seconds")
     parser.add_argument("--devices", type=int, default=2, choices=range(1, len(NAMES) + 1))
+    parser.add_argument("--drives", type=int, default=0, help="how many of them are drives")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", metavar="DIR", help="where all files are, and stay")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")

@@ -115,6 +115,7 @@ class Chaos(threading.Thread):
     def watch(self) -> None:
         """A daemon that ended by itself is started again; it may do so when its disk is broken."""
         for device in self._devices:
+            device.watch()
             code = device.ended()
             if code is None:
                 continue

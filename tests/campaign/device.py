@@ -19,6 +19,7 @@ from vaultsync.paths import places
 
 if TYPE_CHECKING:
     from tests.campaign.ledger import Ledger
+    from tests.campaign.nursery import Child, Nursery
     from vaultsync.core.model import Status
 
 _CLOCK = Path(__file__).with_name("clock.c")
@@ -32,53 +33,50 @@ class Device:
         home: Where everything of it is kept.
         name: Its name.
         ledger: Where its life is noted.
+        nursery: Starts its daemon.
         folder: Its folder, when it is not to be within `home`.
         clock: What `compiled_clock` made, if its clock is to be turned.
 
     Attributes:
         prefix: Of the person's keys in the bucket, once it has joined.
         kills: How often its daemon was killed.
+        drive: Whether its files are in a drive.
     """
+
+    drive = False
 
     def __init__(
         self,
         home: Path,
         name: str,
         ledger: Ledger,
+        nursery: Nursery,
         folder: Path | None = None,
         clock: Path | None = None,
     ) -> None:
         self.home = home / name
         self.name = name
         self.ledger = ledger
+        self.nursery = nursery
         self.folder = folder or self.home / "folder"
         self.config_dir = self.home / "config"
         self.prefix = ""
         self.kills = 0
         self.clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._time = self.home / "time"
 
-    def join(self, url: str, poll_seconds: float) -> None:
+    def join(self, url: str, poll_seconds: float, **settings: object) -> None:
         """Make the profile; the person is signed in already."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.turn_clock(0)
-        settings: dict[str, object] = {"folder.poll_seconds": poll_seconds, "log.level": "debug"}
+        settings |= {"folder.poll_seconds": poll_seconds, "log.level": "debug"}
         self.prefix = join(url, self.config_dir, self.folder, device=self.name, settings=settings)
 
     def start(self) -> None:
         """Start the daemon; it is not waited for."""
         self.ledger.note(self.name, "daemon starts")
-        command = (sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.config_dir))
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                (*command, "daemon"),
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._process = self._run("daemon")
 
     @property
     def log(self) -> Path:
@@ -127,6 +125,13 @@ class Device:
         beside.write_text(f"{seconds:+d}\n")
         beside.replace(self._time)
 
+    def close(self) -> None:
+        """End what runs."""
+        self.kill()
+
+    def watch(self) -> None:
+        """Nothing but the daemon runs."""
+
     def forget(self) -> None:
         """Lose the state database; the daemon must not run."""
         self.ledger.note(self.name, "state database is deleted")
@@ -153,13 +158,20 @@ class Device:
     def command(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run one of the public commands."""
         return subprocess.run(
-            (sys.executable, "-m", "vaultsync.cli", "--config-dir", self.config_dir, *words),
+            self._words(*words),
             env=self._environment(),
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
+
+    def _run(self, *words: str) -> Child:
+        """Start one of the commands that go on and on."""
+        return self.nursery.start(self._words(*words), self._environment(), self.log)
+
+    def _words(self, *words: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", "vaultsync.cli", "--config-dir", str(self.config_dir), *words)
 
     def _environment(self) -> dict[str, str]:
         kept: dict[str, Any] = {

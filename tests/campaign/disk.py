@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.campaign.nursery import Nursery
 
 ROOMY = "4g"
 NAMESPACE = "CAMPAIGN_MOUNTS"
@@ -24,10 +25,12 @@ class Disk:
 
     Args:
         place: Where it is mounted; it vanishes with the mount namespace.
+        nursery: Runs the commands.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, nursery: Nursery) -> None:
         self.place = place
+        self._nursery = nursery
         place.mkdir(parents=True, exist_ok=True)
         self._mount("-t", "tmpfs", "-o", f"size={ROOMY}", "tmpfs", str(place))
 
@@ -51,8 +54,7 @@ class Disk:
 
     def away(self) -> None:
         """Unmount it."""
-        subprocess.run(("umount", "--lazy", str(self.place)), check=False, capture_output=True)
+        self._nursery.run("umount", "--lazy", str(self.place))
 
     def _mount(self, *words: str) -> bool:
-        done = subprocess.run(("mount", *words), check=False, capture_output=True)
-        return done.returncode == 0
+        return self._nursery.run("mount", *words)

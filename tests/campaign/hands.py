@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import time
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Hands:
     def read(self, path: str) -> str:
         """Look into a file; what is in it must be known. Returns its SHA-256."""
         seen = see(self.at(path))
-        if seen is None or seen.kind == "dir":
+        if seen is None or not seen.sha256:
             return ""
         if not self.ledger.knows(seen.sha256):
             self.ledger.broke("torn", path, f"{self.who} reads unknown content {seen.sha256}")
@@ -68,18 +69,83 @@ class Hands:
     def overwrite(self, path: str, data: bytes, *, pieces: int = 1, pause: float = 0.0) -> None:
         """Truncate a file and write it anew, as VS Code does."""
         descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
-        self._supersede(path, _content(descriptor), "truncates and writes")
+        self._supersede(path, _content(descriptor, closing=True), "truncates and writes")
         with self._saving(path, data, "writes in place"):
-            os.ftruncate(descriptor, 0)
+            try:
+                os.ftruncate(descriptor, 0)
+            except OSError:
+                os.close(descriptor)
+                raise
             self._write(path, descriptor, b"", data, pieces, pause)
 
     def append(self, path: str, data: bytes) -> None:
         """Write at the end of a file, as logs are."""
         descriptor = os.open(self.at(path), os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
-        before = _content(descriptor)
+        before = _content(descriptor, closing=True)
         self._supersede(path, before, "appends")
         with self._saving(path, before + data, "appends"):
             self._write(path, descriptor, before, data, 1, 0.0)
+
+    def patch(self, path: str, where: float, data: bytes) -> None:
+        """Write over some of a file, at a part of its length from 0 to 1, and perhaps beyond."""
+        descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            before = _content(descriptor)
+            at = int(where * len(before))
+            self._supersede(path, before, "patches")
+            with self._saving(path, before[:at] + data + before[at + len(data) :], "patches"):
+                os.pwrite(descriptor, data, at)
+        finally:
+            os.close(descriptor)
+
+    def patch_mapped(self, path: str, where: float, data: bytes) -> None:
+        """The same through memory, within one page."""
+        descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            before = _content(descriptor)
+            room = min(len(before), mmap.PAGESIZE) - len(data)
+            if room < 0:
+                return
+            at = int(where * room)
+            self._supersede(path, before, "patches in memory")
+            new = before[:at] + data + before[at + len(data) :]
+            with (
+                self._saving(path, new, "patches in memory"),
+                mmap.mmap(descriptor, len(before)) as memory,
+            ):
+                memory[at : at + len(data)] = data
+                memory.flush()
+        except OSError:
+            # What the disk refused is in memory still; nobody is to take it for what is there.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def copy(self, old: str, new: str) -> None:
+        """Have the system copy a file to a new name."""
+        self._above(new)
+        source = os.open(self.at(old), os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            data = _content(source)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            target = os.open(self.at(new), flags, 0o644)
+            try:
+                with self._saving(new, data, f"copies {old!r} to"):
+                    done = 0
+                    while done < len(data):
+                        step = min(len(data) - done, 100_000)
+                        self.ledger.passing(self.who, new, data[: done + step])
+                        count = os.copy_file_range(source, target, step, done, done)
+                        if not count:
+                            break
+                        done += count
+                        if count < step:
+                            self.ledger.passing(self.who, new, data[:done])
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
     def truncate(self, path: str) -> None:
         """Cut a file in half."""
@@ -187,9 +253,14 @@ class Hands:
             os.close(descriptor)
 
 
-def _content(descriptor: int) -> bytes:
-    """All of an open file."""
+def _content(descriptor: int, *, closing: bool = False) -> bytes:
+    """All of an open file, which may be closed when it cannot be read."""
     size, data = os.fstat(descriptor).st_size, b""
-    while len(data) < size and (piece := os.pread(descriptor, size - len(data), len(data))):
-        data += piece
+    try:
+        while len(data) < size and (piece := os.pread(descriptor, size - len(data), len(data))):
+            data += piece
+    except OSError:
+        if closing:
+            os.close(descriptor)
+        raise
     return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import threading
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.campaign.hands import Hands
 from tests.campaign.ledger import made
-from tests.campaign.trees import Tree, look
+from tests.campaign.trees import Tree, look, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,33 @@ FILES = (
 )  # fmt: skip
 FOLDERS = ("d1", "d2", "d3", "d1/sub", "d2/deep", "d4", "d4/d1")
 SHARED = "shared"
+_RACES = frozenset(
+    {
+        errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+        errno.EINVAL,
+    }
+)  # fmt: skip
+"""What anything may fail with where others work too, or that makes no sense: `mv d d/e`."""
+_FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO})
+
+
+class Refusals:
+    """What the system may refuse in a drive: only what is documented.
+
+    Args:
+        broken: Whether its disk may be full or read-only.
+    """
+
+    _READING = frozenset({"overwrite", "append", "truncate", "remove", "patch", "copy"})
+
+    def __init__(self, *, broken: bool) -> None:
+        self._broken = broken
+
+    def allows(self, error: OSError, deed: str) -> bool:
+        """Whether a deed may fail with that: by EIO, only those that read what may not be here."""
+        if error.errno in _RACES or (self._broken and error.errno in _FULL):
+            return True
+        return error.errno == errno.EIO and deed in self._READING
 
 
 class Person(threading.Thread):
@@ -37,6 +65,7 @@ class Person(threading.Thread):
         seed: Of all choices.
         pace: Deeds in a second, on the whole.
         shared: How much of the work is in what is shared, from 0 to 1.
+        drive: What may fail in a drive, if it is one.
 
     Attributes:
         own: Name of the place of their own.
@@ -53,6 +82,7 @@ class Person(threading.Thread):
         seed: str,
         pace: float,
         shared: float = 0.5,
+        drive: Refusals | None = None,
     ) -> None:
         super().__init__(name=f"person {name}", daemon=True)
         self.hands = Hands(ledger, name, root)
@@ -67,6 +97,7 @@ class Person(threading.Thread):
         self._away = ""
         self._pace = pace
         self._shared = shared
+        self._drive = drive
         self._removed: list[tuple[str, bytes]] = []
         self._ending = threading.Event()
         self._may = threading.Event()
@@ -80,6 +111,10 @@ class Person(threading.Thread):
             (1, self.remove_directory), (1, self.touch), (1, self.lead_outside),
             (1, self.write_slowly), (6, self.read),
         ]  # fmt: skip
+        if drive is not None:
+            # What is moved out of a drive is copied; and no path is followed to reach a file.
+            self._deeds = [each for each in self._deeds if each[1] != self.lead_outside]
+            self._deeds += [(3, self.patch), (2, self.copy), (1, self.name_twice)]
 
     def run(self) -> None:
         """Work until told to end."""
@@ -109,7 +144,12 @@ class Person(threading.Thread):
         self._ending.set()
         self.join(60)
         self.come_back()
-        self.expected = look(self.hands.root, self.own)
+        ends = time.monotonic() + 60
+        while True:
+            self.expected = look(self.hands.root, self.own)
+            unread = any(seen.unread for seen in self.expected.values())
+            if not unread or time.monotonic() > ends:
+                return
 
     def act(self) -> None:
         """Do something."""
@@ -130,6 +170,8 @@ class Person(threading.Thread):
             self.deeds += 1
         except OSError as error:
             self.ledger.note(self.who, f"{deed.__name__} fails: {error.strerror}", place)
+            if self._drive is not None and not self._drive.allows(error, deed.__name__):
+                self.ledger.broke("refused", place, f"{self.who}: {deed.__name__}: {error}")
         if own:
             self.expected = look(self.hands.root, self.own)
 
@@ -137,7 +179,7 @@ class Person(threading.Thread):
         """Nobody but this person changes this place: it must be as it was left."""
         found = look(self.hands.root, self.own)
         for path in sorted(found.keys() | self.expected.keys()):
-            if found.get(path) != self.expected.get(path):
+            if not same(found.get(path), self.expected.get(path)):
                 told = f"{found.get(path)} instead of {self.expected.get(path)} before {before}"
                 self.ledger.broke("apart", path, f"{self.who}: {told}")
 
@@ -167,6 +209,30 @@ class Person(threading.Thread):
         if path := self._file(place):
             for _ in range(self.chance.choice((1, 1, 4))):
                 self.hands.append(path, made(self.ledger.token(self.who), 40))
+
+    def patch(self, place: str) -> None:
+        """Something in the middle of a file is changed, as databases do it."""
+        if path := self._file(place):
+            token = self.ledger.token(self.who)
+            if self.chance.random() < 0.3:
+                self.hands.patch_mapped(path, self.chance.random(), made(token, 40))
+            else:
+                size = self.chance.choice((40, 40, 9_000))
+                self.hands.patch(path, self.chance.random(), made(token, size))
+
+    def copy(self, place: str) -> None:
+        """A copy that the system makes, which knows no better than to read and write."""
+        old, new = self._file(place), self._some_name(place)
+        if old and not self.hands.exists(new):
+            self.hands.copy(old, new)
+
+    def name_twice(self, place: str) -> None:
+        """Another name for a file; what is written to one of them is in both."""
+        old, new = self._file(place), self._some_name(place)
+        if old and not self.hands.exists(new):
+            self.ledger.note(self.who, f"is given the second name {new!r}", old)
+            os.makedirs(os.path.dirname(self.hands.at(new)), exist_ok=True)
+            os.link(self.hands.at(old), self.hands.at(new))
 
     def truncate(self, place: str) -> None:
         if path := self._file(place):

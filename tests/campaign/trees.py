@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -15,11 +16,19 @@ CONTROL = ".vaultsync"
 
 
 class Seen(NamedTuple):
-    """Something in a tree: a `file`, a `link` (the SHA-256 is its target's) or a `dir`."""
+    """Something in a tree: a `file`, a `link` (the SHA-256 is its target's) or a `dir`.
+
+    What is in a file that a drive could not fetch just now is not known: its SHA-256 is empty.
+    """
 
     kind: str
     sha256: str = ""
     executable: bool = False
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a file, and nobody knows what is in it."""
+        return self.kind == "file" and not self.sha256
 
 
 Tree = dict[str, Seen]
@@ -45,9 +54,18 @@ def see(full: str) -> Seen | None:
         descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            return None
+        sha256 = ""
     return Seen("file", sha256, bool(found.st_mode & stat.S_IXUSR))
+
+
+def same(here: Seen | None, there: Seen | None) -> bool:
+    """Whether two may be the same, for all that is known of them."""
+    if here is not None and there is not None and (here.unread or there.unread):
+        return here._replace(sha256="") == there._replace(sha256="")
+    return here == there
 
 
 def bins(root: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.campaign.ledger import digest, made
-from tests.campaign.trees import CONTROL, bins, look
+from tests.campaign.trees import CONTROL, bins, look, same
 from vaultsync.core.names import is_conflict
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Verdict:
                 found = {p: s for p, s in tree.items() if p.startswith(person.own + "/")}
                 for path in sorted(found.keys() | person.expected.keys()):
                     here, wanted = found.get(path), person.expected.get(path)
-                    if here != wanted:
+                    if not same(here, wanted):
                         self.ledger.broke("apart", path, f"{name}: {here} instead of {wanted}")
 
     def _copies(self) -> None:

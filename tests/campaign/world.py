@@ -11,9 +11,11 @@ from urllib.parse import quote
 from tests.campaign.chaos import LATEST, Chaos
 from tests.campaign.device import Device, compiled_clock
 from tests.campaign.disk import Disk, may_mount
+from tests.campaign.drive import DriveDevice
 from tests.campaign.guardian import Guardian
 from tests.campaign.ledger import Ledger, made
-from tests.campaign.person import SHARED, Person
+from tests.campaign.nursery import Nursery
+from tests.campaign.person import SHARED, Person, Refusals
 from tests.campaign.stranger import Stranger
 from tests.campaign.trees import clashes, differences, look, stats, vault
 from tests.s3model.process import ModelProcess, control
@@ -43,6 +45,7 @@ class Plan:
         seed: Of all choices.
         seconds: How long people work.
         devices: How many there are.
+        drives: How many of them, the last ones, are drives.
         calm: Whether nothing goes wrong.
         pace: Deeds of a person in a second.
         poll: `folder.poll_seconds`.
@@ -56,6 +59,7 @@ class Plan:
     seed: int
     seconds: float
     devices: int = 2
+    drives: int = 0
     calm: bool = False
     pace: float = 3.0
     poll: float = 0.5
@@ -96,8 +100,10 @@ class World:
         self.forgotten = 0
         self.clashing: set[str] = set()
         self._server = ModelProcess()
+        self._nursery = Nursery()
 
     def __enter__(self) -> Self:
+        self._nursery.__enter__()
         self.url = self._server.__enter__().url
         settings = {"credentials_are_checked": True, "versions_may_go": False}
         control(self.url, "PUT", "settings", settings)
@@ -108,12 +114,19 @@ class World:
         return self
 
     def _furnish(self, number: int, name: str) -> None:
-        folder = None
+        drive = number >= self.plan.devices - self.plan.drives
+        disk = None
         if number == 1 and may_mount() and not self.plan.calm:
-            self.disks[name] = Disk(self.home / name / "disk")
-            folder = self.home / name / "disk" / "folder"
+            disk = self.disks[name] = Disk(self.home / name / "disk", self._nursery)
         clock = compiled_clock(self.home) if number == 0 and not self.plan.calm else None
-        device = Device(self.home, name, self.ledger, folder, clock)
+        device: Device
+        if drive:
+            device = DriveDevice(self.home, name, self.ledger, self._nursery, None, clock)
+            if disk is not None:
+                device.keep_on(disk.place)
+        else:
+            folder = None if disk is None else disk.place / "folder"
+            device = Device(self.home, name, self.ledger, self._nursery, folder, clock)
         device.join(self.url, self.plan.poll)
         self.devices.append(device)
         canary = self.home / name / "canary"
@@ -121,9 +134,17 @@ class World:
         for path in ("a.txt", "b.txt", "sub/x.bin"):
             (canary / path).write_bytes(made(f"canary-{name}", 200))
         seed = f"{self.plan.seed} {name}"
-        person = Person(self.ledger, name, device.folder, canary, seed, self.plan.pace)
+        refusals = Refusals(broken=disk is not None) if drive else None
+        person = Person(
+            self.ledger, name, device.folder, canary, seed, self.plan.pace, drive=refusals
+        )
         self.people.append(person)
         self.guardians.append(Guardian(device))
+
+    @property
+    def drives(self) -> list[DriveDevice]:
+        """Those of the devices that are drives."""
+        return [device for device in self.devices if isinstance(device, DriveDevice)]
 
     def __exit__(self, *_: object) -> None:
         for person in self.people:
@@ -133,15 +154,18 @@ class World:
             guardian.end()
         for device in self.devices:
             device.freeze(frozen=False)
-            device.kill()
+            device.close()
         for disk in self.disks.values():
             disk.away()
+        self._nursery.__exit__()
         self._server.__exit__()
 
     def start(self) -> None:
         """Start the daemons."""
         for device in self.devices:
             device.start()
+        for drive in self.drives:
+            drive.mount()
         for guardian in self.guardians:
             guardian.start()
 
@@ -172,6 +196,9 @@ class World:
         if self.stranger is not None:
             self.stranger.rest()
         self._untrouble()
+        for drive in self.drives:
+            drive.unmount()
+            drive.mount()
         if self.settle():
             device.kill()
             device.forget()
@@ -183,6 +210,17 @@ class World:
         if self.stranger is not None:
             self.stranger.resume()
         self._trouble()
+
+    def reread(self) -> None:
+        """What a drive no longer has here must come from the vault as it was."""
+        for drive in self.drives:
+            before = look(drive.folder)
+            drive.empty_cache()
+            now = look(drive.folder)
+            for path in sorted(before.keys() | now.keys()):
+                if now.get(path) != before.get(path):
+                    told = f"{now.get(path)} instead of {before.get(path)}"
+                    self.ledger.broke("not in the vault", path, f"{drive.name}: {told}")
 
     def settle(self) -> bool:
         """Wait until all is equal and nothing is to be done; otherwise that is a broken rule."""
@@ -209,6 +247,7 @@ class World:
         """Which daemons say that something is to be done."""
         told = []
         for device in self.devices:
+            device.watch()
             code = device.ended()
             if code is not None:
                 self.ledger.broke("died", "", f"{device.name} ended by itself with {code}")

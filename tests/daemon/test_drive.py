@@ -62,6 +62,24 @@ def test_what_was_written_is_there_after_a_restart(home: DriveHome) -> None:
     tree(home).release(number, handle)
 
 
+def test_a_lost_database_takes_no_unsent_file_with_it(home: DriveHome, tmp_path: Path) -> None:
+    write(home, b"unsent", b"nowhere else")
+    home.close()
+    for file in (tmp_path / "vs/state/default").glob("state.db*"):
+        file.unlink()
+    home.open()
+    assert tree(home).find("unsent") is None
+    (aside,) = (tmp_path / "vs/cache/default").glob("content.lost-*")
+    assert [path.read_bytes() for path in aside.glob("*/*")] == [b"nowhere else"]
+    (warning,) = home.warnings()
+    assert str(aside) in warning
+    write(home, b"unsent", b"again")
+    home.close()
+    home.open()
+    assert tree(home).find("unsent") is not None
+    assert home.warnings() == (warning,)
+
+
 def test_rules_are_read_from_the_drive(home: DriveHome) -> None:
     assert home.rules("given")
     assert not home.rules("a.log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -583,3 +584,36 @@ def test_whatever_two_people_do(drive: DriveDevice, folder: FolderDevice, seed: 
             case _:
                 pass
     meet(drive, folder)
+
+
+@pytest.mark.parametrize("passes", [0, 1])
+def test_a_full_database_ends_nothing(
+    drive: DriveDevice, folder: FolderDevice, monkeypatch: pytest.MonkeyPatch, passes: int
+) -> None:
+    """The engine waits until there is room; what was written meanwhile is sent then."""
+    drive.put("d/f", b"one")
+    meet(drive, folder)
+    node, handle = drive.open("d/f", os.O_RDWR)
+    folder.put("d/g", b"from there")
+    folder.settle()
+    drive.files.write(node, handle, 0, memoryview(b"two"), wait=True)
+    transaction = drive.rows.transaction
+    left = [passes]
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        with transaction():
+            yield
+            left[0] -= 1
+            if left[0] < 0:
+                raise Blocked("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drive.rows, "transaction", full)
+        drive.engine.request_sync()
+        for _ in range(40):
+            drive.turn()
+    drive.files.release(node, handle)
+    drive.clock.time += 400
+    meet(drive, folder)
+    assert folder.tree() == {"d/": b"", "d/f": b"two", "d/g": b"from there"}

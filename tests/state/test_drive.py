@@ -46,7 +46,7 @@ def test_a_full_disk_is_blocked_and_undoes_all(store: DriveStore) -> None:
     with pytest.raises(Blocked, match="state") as blocked:
         fill()
     assert getattr(blocked.value.__cause__, "sqlite_errorname", "") == "SQLITE_FULL"
-    assert rows.dirty() == []
+    assert rows.dirty() == {}
     with store.transaction():
         pass
 

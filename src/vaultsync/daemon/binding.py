@@ -58,6 +58,11 @@ def open_store(state_dir: Path, cloud: Cloud, root: Path | None, contents: Path 
         store = Store(file)
         found = None
     if found is None:
+        if contents is not None and any(contents.glob("*/*")):
+            # The database that knew what they are is gone: nobody else knows what was sent.
+            aside = contents.with_name(f"{contents.name}.lost-{_stamp()}")
+            contents.rename(aside)
+            log.warning("The state database is gone; the drive's contents were moved to %s.", aside)
         with store.transaction(durable=True):
             store.set_meta("binding", wanted)
     return store
@@ -72,7 +77,7 @@ def move_aside(file: Path, why: str, contents: Path | None) -> None:
         contents: A drive's: it may hold what is nowhere else, and the next database would not know
             of it, so it goes along.
     """
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    stamp = _stamp()
     # The contents first: a crash in between must not leave them to an empty database.
     if contents is not None and contents.exists():
         aside = contents.with_name(f"{contents.name}.{why}-{stamp}")
@@ -89,12 +94,22 @@ def moved_aside(file: Path, contents: Path) -> tuple[str, ...]:
     found = []
     for aside in sorted(contents.parent.glob(f"{contents.name}.*-*")):
         database = file.with_name(file.name + aside.name.removeprefix(contents.name))
-        found.append(
-            "The state database was given up, and with it what the drive had not sent yet: "
-            f"{aside} has the contents of its files, {database} their names. Remove both when "
-            "nothing is missing."
-        )
+        if database.exists():
+            found.append(
+                "The state database was given up, and with it what the drive had not sent yet: "
+                f"{aside} has the contents of its files, {database} their names. Remove both when "
+                "nothing is missing."
+            )
+        else:
+            found.append(
+                f"The state database was gone: {aside} has the contents of the drive's files, sent "
+                "or not, without their names. Remove it when nothing is missing."
+            )
     return tuple(found)
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 @contextmanager

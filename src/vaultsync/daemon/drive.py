@@ -165,7 +165,7 @@ class DriveHome:
         stack.callback(marks.close)
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
-        stack.callback(tree.close)
+        stack.callback(_close, tree)
         self._delivery = Delivery(tree, marks.row, lambda: self._engine, self.rules)
         if self._profile.drive.fsync == "remote":
             tree.deliver = self._delivery.wait
@@ -306,3 +306,11 @@ class DriveHome:
         engine = self._engine
         if engine is not None:
             engine.mark(path, writing)
+
+
+def _close(tree: Tree) -> None:
+    """Write down what memory alone knows, or leave it: then it is found out at the next start."""
+    try:
+        tree.close()
+    except OSError as error:
+        log.warning("The drive could not be written at its end: %s", error.strerror)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vaultsync.core.errors import Blocked, Fatal, Retry, Stale
+from vaultsync.core.errors import Blocked, Fatal, Retry, Stale, VaultsyncError
 from vaultsync.core.model import Entry, Kind, is_stand_in, stand_in
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
 from vaultsync.mount.holding import Held, Target, tag
@@ -263,7 +263,14 @@ class Drive:
             return
         self._remove(path.rstrip("/"), _is_a_directory if wants_directory else _is(expected))
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+    def apply(
+        self,
+        path: str,
+        expected: Entry,
+        mtime_ns: int | None,
+        mode: int | None,
+        op: str = "",  # noqa: ARG002 - what is done here leaves no doubt
+    ) -> Entry:
         """Set mtime and permission bits of the expected version; return it as it is then."""
         with self._tree.store.lock:
             effects = self._tree.adjust(path, _is(expected), mtime_ns=mtime_ns, mode=mode)
@@ -338,7 +345,7 @@ class Drive:
                 source = self._tree.find(staged.source[0])
                 if source is not None and tag(source) == staged.source[1]:
                     self._contents.copy(source, node)
-        except OSError:
+        except (OSError, VaultsyncError):
             return  # they are fetched when they are read
 
     def _remove(self, path: str, expected: Callable[[Node | None], bool]) -> None:

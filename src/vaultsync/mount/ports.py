@@ -397,7 +397,10 @@ class Contents(Protocol):
         ...
 
     def truncate(self, node: Node, size: int) -> None:
-        """Make the cache file that long; content that is all here, or becomes so by size 0."""
+        """Make the cache file that long; content that is all here, or becomes so by size 0.
+
+        Called before the node's size changes, or after it became less.
+        """
         ...
 
     def allocate(self, node: Node, mode: int, offset: int, length: int) -> None:

@@ -111,10 +111,10 @@ class NodeRows:
         rows = self._db.execute("SELECT id FROM node WHERE nlink = 0").fetchall()
         return [int(number) for (number,) in rows]
 
-    def dirty(self) -> list[int]:
-        """The nodes whose content may differ from what their origin names."""
-        rows = self._db.execute("SELECT id FROM node WHERE dirty = 1").fetchall()
-        return [int(number) for (number,) in rows]
+    def dirty(self) -> dict[int, int]:
+        """The nodes whose content may differ from what their origin names, with their sizes."""
+        rows = self._db.execute("SELECT id, size FROM node WHERE dirty = 1").fetchall()
+        return {int(number): int(size) for number, size in rows}
 
     def pinned_elsewhere(self) -> list[int]:
         """The files that are pinned, and not all here. Walks all rows: for the start."""

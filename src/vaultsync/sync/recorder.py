@@ -69,6 +69,8 @@ class Recorder:
         self._guards = guards
         self._restless = restless
         self._root = root
+        # What the database took nothing of: it happened, and has to be written down all the same.
+        self._left: list[Report] = []
 
     def record(self, reports: Iterable[Report]) -> None:
         """Write down what steps came to, and start what follows.
@@ -76,12 +78,14 @@ class Recorder:
         One transaction for all reports; what it journals may become visible afterwards.
 
         Raises:
-            Blocked, Fatal: The database cannot be written; nothing of it was.
+            Blocked, Fatal: The database cannot be written; nothing of it was. What steps came to
+                is kept for the next call.
         """
         prepared: list[Task] = []
         results: list[tuple[Task, Result]] = []
         failed: list[tuple[Task, object]] = []
-        for report in reports:
+        left, self._left = self._left, []
+        for report in (*left, *reports):
             task, outcome = report.task, report.outcome
             if task is None:
                 continue
@@ -100,14 +104,19 @@ class Recorder:
                     for task, result in results:
                         self._settle(task, result)
             except VaultsyncError as error:
-                self._unrecorded(prepared, [task for task, _ in results], error)
+                self._unrecorded(prepared, error)
+                self._left = [Report(*each) for each in (*results, *failed)]
                 raise
         for task in prepared:
             self._flight.commit(task)
         for task, result in results:
             self._settled(task, result)
-        for task, fault in failed:
-            self._failed(task, fault)
+        for number, (task, fault) in enumerate(failed):
+            try:
+                self._failed(task, fault)
+            except VaultsyncError:
+                self._left = [Report(*each) for each in failed[number:]]
+                raise
 
     def _journal(self, task: Task) -> None:
         """Note what is about to become visible. Runs within a transaction."""
@@ -267,15 +276,12 @@ class Recorder:
         source = self._store.row(row.moved_from)
         return source.local is not None or source.base is None
 
-    def _unrecorded(self, prepared: list[Task], done: list[Task], error: VaultsyncError) -> None:
-        """The database took nothing: what was prepared is dropped, what was done is seen anew."""
+    def _unrecorded(self, prepared: list[Task], error: VaultsyncError) -> None:
+        """The database took nothing: what was only prepared is dropped."""
         for task in prepared:
             task.operation = None
             self._backlog.end(task, self._observer, discard=True)
             self._backlog.delays.hold(task.path, "blocked", error)
-        for task in done:
-            self._backlog.end(task, self._observer, discard=False)
-            self._backlog.delays.hold(task.path, "blocked", error, look=True)
 
     def _failed(self, task: Task, outcome: object) -> None:
         """Sort an error by what is to be done about it."""
@@ -290,7 +296,7 @@ class Recorder:
         unknown = isinstance(error, Retry) and error.unknown_outcome
         if isinstance(error, Stale) and task.operation is not None:
             # A refusal may answer the second delivery of a request whose first one was carried out.
-            unknown = task.operation.verb is Verb.PUSH
+            unknown = task.operation.verb.writes_remote
         if task.stage is Stage.RECOVER or (task.stage is Stage.COMMIT and unknown):
             self._ask_again(task, error)
             return
@@ -339,7 +345,7 @@ class Recorder:
         operation = task.operation
         with self._store.transaction(durable=True):
             self._finish(task)
-            if operation is not None and operation.verb is Verb.PUSH:
+            if operation is not None and operation.verb.writes_remote:
                 self._store.intend(operation, self._observer.lasting())
         self._backlog.end(task, self._observer, discard=False)
         self._flight.look(self._store.row(task.path))

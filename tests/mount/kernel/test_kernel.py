@@ -16,7 +16,7 @@ import pytest
 
 from tests.mount.kernel.memory import NOBODY, MemoryFiles
 from vaultsync.core.errors import MachineRefused
-from vaultsync.mount.kernel import wire
+from vaultsync.mount.kernel import kernel, wire
 from vaultsync.mount.kernel.kernel import Kernel
 from vaultsync.mount.ports import ROOT, Caller, Node, WouldBlock
 
@@ -502,6 +502,29 @@ def test_close_waits_for_what_is_being_done(files: MemoryFiles) -> None:
     wired.ended()
 
     assert wired.answer() == (waits, 0, b"content")
+    wired.close()
+
+
+def test_who_has_waited_too_long_is_not_answered_behind_the_end(
+    files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of the descriptor may be another file's by then; and a successor answers."""
+    monkeypatch.setattr(kernel, "_PATIENCE", 0.01)
+    wired = Wire(files)
+    node = a_file(files)
+    files.cold.add(node.id)
+    wired.send(wire.READ, reading(), node=node.id)
+    assert files.entered.wait(LIMIT)
+    wired.kernel.close()
+    wired.ended()
+
+    files.gate.set()
+    pool = wired.kernel._pool
+    with pool._changed:
+        assert pool._changed.wait_for(lambda: not pool._busy, LIMIT)
+    wired.ours.setblocking(False)  # noqa: FBT003 - the socket's own
+    with pytest.raises(BlockingIOError):
+        wired.answer()
     wired.close()
 
 

@@ -114,21 +114,23 @@ def test_what_is_not_as_expected_is_left_alone(world: World) -> None:
     assert tree.find("new") is None
 
 
-def test_what_is_compared_was_settled(world: World) -> None:
+def test_what_is_compared_is_settled_then_or_later(world: World) -> None:
     node, handle = world.tree.create(ME, ROOT, b"f", 0o644, os.O_RDWR)
     world.write(node, b"data", handle=handle)
-    seen: list[tuple[int, int]] = []
 
-    def expected(found: Node | None) -> bool:
-        assert found is not None
-        row = world.tree.rows.load(found.id)
+    def settled() -> bool:
+        row = world.tree.rows.load(node.id)
         assert row is not None
-        seen.append((row[10], row[13]))
-        return False
+        return (row[10], row[13]) == (4, node.change)
 
     with pytest.raises(Stale):
-        world.tree.prune("f", expected)
-    assert seen == [(4, node.change)]
+        world.tree.adjust("f", never, mtime_ns=1, mode=None)
+    assert not settled()
+    assert world.tree.find("f") is node
+    assert settled()
+    world.write(node, b"more", handle=handle)
+    world.tree.adjust("f", something, mtime_ns=None, mode=None)
+    assert settled()
 
 
 def test_pruning_takes_one_name(world: World) -> None:

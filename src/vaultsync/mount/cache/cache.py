@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from vaultsync.core.errors import VaultsyncError
+from vaultsync.core.errors import Blocked, VaultsyncError
 from vaultsync.mount.cache.eviction import Room
 from vaultsync.mount.cache.files import SETTLED, Files, fallocate, write_fully
 from vaultsync.mount.cache.hydration import Hydration
@@ -116,7 +117,8 @@ class Cache:
         """End what is under way, within a few seconds. Not with the lock. Idempotent."""
         self._hydration.close()
         self._pool.close(_GOODBYE)
-        with self._store.lock:
+        # When what was last used matters little.
+        with self._store.lock, suppress(Blocked):
             self._room.flush()
         self._files.close()
 
@@ -201,7 +203,7 @@ class Cache:
         Raises OSError: EIO when it is not all here, ENOSPC when the disk is full, EFBIG.
         """
         state = self._shelf.state(node)
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             self._room.demand(len(data))
             state.touched = True
@@ -216,8 +218,8 @@ class Cache:
     def truncate(self, node: Node, size: int) -> None:
         """Make the cache file that long; content that is all here, or becomes so by size 0.
 
-        The file changes before the caller's transaction ends. Should that never be committed, then
-        a clean node's file is not as it should be, which is found when it is opened.
+        Where it becomes so, the file goes before the caller's transaction ends. Should that never
+        be committed, then what the row says is not there, which is found when it is opened.
         """
         state = self._shelf.state(node)
         if size == 0 and node.here < 2:
@@ -229,8 +231,10 @@ class Cache:
             state.touched = True
             return
         if size == 0 and self._files.status(node.id) is None:
+            if node.id in self.losses:
+                self.losses.remove(node.id)
             return
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             state.touched = True
             state.epoch += 1
@@ -245,7 +249,7 @@ class Cache:
         Raises OSError: ENOSPC, EOPNOTSUPP for modes that the disk's file system lacks.
         """
         state = self._shelf.state(node)
-        handle = self._shelf.all_of(state, make=True)
+        handle = self._shelf.all_of(state)
         try:
             if mode in (0, _KEEP_SIZE):
                 self._room.demand(length)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vaultsync.core.errors import Blocked
 from vaultsync.local.room import kept_free
 
 if TYPE_CHECKING:
@@ -123,10 +125,16 @@ class Room:
     def evict(self, size: int) -> int:
         """Free so many bytes, or as many as can be; returns how many.
 
+        Where the database cannot be written, nothing can.
         Content that is dirty, pinned or nowhere else is not even looked at; what is open or on its
         way is passed over. The lock keeps all that from changing meanwhile.
         """
         before = self._files.used
+        with suppress(Blocked):
+            self._evict(before, size)
+        return before - self._files.used
+
+    def _evict(self, before: int, size: int) -> None:
         after = (-1, -1)
         self.flush()
         while before - self._files.used < size:
@@ -141,7 +149,6 @@ class Room:
             # is not there. That is found when it is opened, and clean content is fetched again.
             for node in gone:
                 self._evicted(node)
-        return before - self._files.used
 
     def _freed(self, size: int) -> bool:
         """Whether so many bytes could be freed; not tried again at once when they could not."""

@@ -102,7 +102,8 @@ class Files:
         self._folder = os.fspath(folder)
         self._most = most
         self._open: OrderedDict[int, Handle] = OrderedDict()
-        self._unnamed: set[int] = set()
+        # Files whose names would survive a power cut; those of an earlier process may not yet.
+        self._named: set[int] = set()
         self._lock = threading.Lock()
         self.used = 0
 
@@ -152,17 +153,46 @@ class Files:
         path = self._path(node)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with self._lock:
-            try:
-                descriptor = os.open(path, flags, 0o600)
-            except FileNotFoundError:
-                with suppress(FileExistsError):
-                    os.mkdir(os.path.dirname(path), 0o700)  # noqa: PTH102, PTH120 - text is quicker
-                descriptor = os.open(path, flags, 0o600)
+            descriptor = self._made(path, flags)
             os.ftruncate(descriptor, size)
             handle = Handle(node, descriptor)
             handle.checked = True
-            self._unnamed.add(node)
             return self._keep(handle)
+
+    def put_back(self, handle: Handle) -> None:
+        """Give a file a name again that somebody has taken away from outside, if it has none.
+
+        Nobody may write to it meanwhile. Raises OSError: there is no room for a copy.
+        """
+        if os.fstat(handle.descriptor).st_nlink:
+            return
+        with self._lock:
+            path = self._path(handle.node)
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            copy = self._made(path, flags)
+            try:
+                size = os.fstat(handle.descriptor).st_size
+                done = 0
+                while done < size:
+                    done += os.copy_file_range(handle.descriptor, copy, size - done, done, done)
+                # Whoever reads goes on with the same number.
+                os.dup2(copy, handle.descriptor, inheritable=False)
+            except OSError:
+                os.unlink(path)  # noqa: PTH108 - text is quicker
+                raise
+            finally:
+                os.close(copy)
+            self._named.discard(handle.node)
+
+    def _made(self, path: str, flags: int) -> int:
+        """A new descriptor; the folders are made when they are not there."""
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            for folder in (self._folder, os.path.dirname(path)):  # noqa: PTH120 - text is quicker
+                with suppress(FileExistsError):
+                    os.mkdir(folder, 0o700)  # noqa: PTH102
+            return os.open(path, flags, 0o600)
 
     def give(self, handle: Handle) -> None:
         """The end of one `take`, `taken` or `make`."""
@@ -181,7 +211,7 @@ class Files:
         with self._lock:
             path = self._path(node)
             handle = self._open.pop(node, None)
-            self._unnamed.discard(node)
+            self._named.discard(node)
             try:
                 if handle is None:
                     counted = os.lstat(path).st_blocks * _BLOCK
@@ -197,7 +227,7 @@ class Files:
         """Return once the content, and the name of the file, would survive a power cut."""
         os.fdatasync(handle.descriptor)
         with self._lock:
-            unnamed = handle.node in self._unnamed and not handle.gone
+            unnamed = handle.node not in self._named and not handle.gone
         if unnamed:
             for folder in (os.path.dirname(self._path(handle.node)), self._folder):  # noqa: PTH120
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -206,7 +236,7 @@ class Files:
                 finally:
                     os.close(descriptor)
             with self._lock:
-                self._unnamed.discard(handle.node)
+                self._named.add(handle.node)
 
     def reader(self, node: int) -> int:
         """A new descriptor for reading. FileNotFoundError."""

@@ -107,12 +107,8 @@ class Shelf:
         finally:
             self._files.give(handle)
 
-    def all_of(self, state: Content, *, make: bool = False) -> Handle:
-        """The file of content that is all here.
-
-        Args:
-            state: The content.
-            make: An empty file is made when there is none; the node's size may be another already.
+    def all_of(self, state: Content) -> Handle:
+        """The file of content that is all here; it is made when there is nothing in it.
 
         Raises OSError: EIO when it is not all here.
         """
@@ -124,9 +120,11 @@ class Shelf:
         try:
             handle = self._files.take(node.id)
         except FileNotFoundError:
-            if node.size and not make:
+            if node.size:
                 raise OSError(errno.EIO, "the content is lost") from None
             handle = self._files.make(node.id, 0)
+        else:
+            self._files.put_back(handle)
         handle.checked = True
         return handle
 

@@ -88,13 +88,17 @@ class Pool:
             return running and self._running.pop(job.unique, None) is not None
 
     def close(self, patience: float) -> None:
-        """Begin nothing any more, and wait so many seconds for what is being done."""
+        """Begin nothing any more, and wait so many seconds for what is being done.
+
+        What is not done by then is not to be answered any more.
+        """
         end = time.monotonic() + patience
         with self._changed:
             self._closed = True
             self._changed.notify_all()
             while self._busy and (left := end - time.monotonic()) > 0:
                 self._changed.wait(left)
+            self._running.clear()
 
     def _run(self) -> None:
         job = self._next(0)

@@ -32,16 +32,32 @@ class Change:
 
     Once the lock was left, the paths given to `tell` are announced.
 
+    Args:
+        memory: Of which tree.
+        asked: Whether a program has asked for it, which is told of faults by numbers.
+
     Attributes:
         now: Nanoseconds since the epoch, one moment for all that the block does.
 
     Raises OSError when the database cannot be written: ENOSPC when its disk is full, else EIO.
+    Where no program has asked, Blocked.
     """
 
-    __slots__ = ("_gone", "_made", "_memory", "_then", "_told", "_touched", "_transaction", "now")
+    __slots__ = (
+        "_asked",
+        "_gone",
+        "_made",
+        "_memory",
+        "_then",
+        "_told",
+        "_touched",
+        "_transaction",
+        "now",
+    )
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, asked: bool = True) -> None:
         self._memory = memory
+        self._asked = asked
         # Each with its columns before, and whether it is to be written even if they are the same.
         self._touched: dict[int, tuple[Node, Any, Any, bool]] = {}
         self._made: list[Node] = []
@@ -108,6 +124,8 @@ class Change:
         try:
             transaction.__enter__()
         except Blocked as error:
+            if not self._asked:
+                raise
             raise failure(error) from error
         self._transaction = transaction
         self.now = time.time_ns()
@@ -133,6 +151,8 @@ class Change:
                 self._transaction.__exit__(kind, error, trace)
             except Blocked as fault:
                 self._undo()
+                if not self._asked:
+                    raise
                 raise failure(fault) from fault
             except BaseException:
                 self._undo()

@@ -162,7 +162,7 @@ class Files(Naming):
             raise fail(errno.EINVAL)
         if offset + size > SIZE_MAX:
             raise fail(errno.EFBIG)
-        with self._whole(node, wait=wait) as written:
+        with self._whole(node, wait=wait, over=offset) as written:
             self.adopt(handle, written, writes=True)
             if not size:
                 return 0
@@ -180,26 +180,42 @@ class Files(Naming):
         return done
 
     @contextmanager
-    def _whole(self, number: int, *, wait: bool) -> Iterator[Node]:
-        """The node of a file all of whose content is here, with the lock held."""
-        for _ in range(_TRIES):
-            with self.store.lock:
-                node = self.file(number)
-                if self._entire(node):
-                    yield node
-                    return
-                if not wait:
-                    raise WouldBlock
-                self.contents.opened(node)  # what is here may go again before we look
-            try:
-                self.contents.hydrate(node)
+    def _whole(self, number: int, *, wait: bool, over: int = SIZE_MAX) -> Iterator[Node]:
+        """The node of a file all of whose content is here, with the lock held.
+
+        Args:
+            number: The node.
+            wait: As in `ports.FileSystem`.
+            over: From where on bytes of it are to be replaced. That they are not what is in the
+                vault any more survives a power cut then, before any of them is replaced: some of
+                the new ones may survive it too.
+        """
+        noted = False
+        opened: Node | None = None
+        try:
+            for _ in range(_TRIES):
                 with self.store.lock:
-                    if self._entire(node):
+                    node = self.file(number)
+                    entire = self._entire(node)
+                    if entire and (noted or node.dirty or over >= node.size):
                         yield node
                         return
-            finally:
+                    if not wait:
+                        raise WouldBlock
+                    if opened is None:
+                        self.contents.opened(node)  # what is here may go again before we look
+                        opened = node
+                    if entire:
+                        self._soil(node, kill=False)
+                if entire:
+                    self.store.sync()
+                    noted = True
+                else:
+                    self.contents.hydrate(node)
+        finally:
+            if opened is not None:
                 with self.store.lock:
-                    self.contents.closed(node)
+                    self.contents.closed(opened)
         raise fail(errno.EIO)
 
     def _entire(self, node: Node) -> bool:
@@ -284,22 +300,48 @@ class Files(Naming):
                 if kill:
                     self._strip(node)
             return
-        if self._entire(node):
+        self.noted(node, min(size, node.size), max(size, node.size))
+        if not self._entire(node):
+            with Change(self) as change:
+                # What is not all here becomes dirty together with being empty: before, it had
+                # nothing of its own to be dirty with.
+                change.touch(node)
+                self.contents.truncate(node, size)
+                self._sized(change, node, size, kill=kill)
+        elif size > node.size:
             self._soil(node, kill=kill)
+            try:
+                self.contents.truncate(node, size)
+                with Change(self) as change:
+                    self._sized(change, node, size, kill=kill)
+            except OSError:
+                with suppress(OSError):
+                    self.contents.truncate(node, node.size)
+                raise
+        else:
+            self._cut(node, size, kill=kill)
+
+    def _cut(self, node: Node, size: int, *, kill: bool) -> None:
+        """Make content that is all here shorter: not before the row says so, it may be refused."""
+        self._soil(node, kill=kill)
+        if size and self.contents.measure(node.id) is None:
+            raise OSError(errno.EIO, "the content is lost")
         with Change(self) as change:
-            # What is not all here becomes dirty together with being empty: before, it had nothing
-            # of its own to be dirty with.
-            change.touch(node)
-            self.rescue(change, node)
-            self.noted(node, min(size, node.size), max(size, node.size))
-            self.contents.truncate(node, size)
-            node.size = size
-            node.dirty = True
-            node.sha256 = None
-            node.change += 1
-            node.mtime = node.ctime = time.time_ns()
-            if kill:
-                self._strip(node)
+            self._sized(change, node, size, kill=kill)
+        self.contents.truncate(node, size)
+        self.contents.settled(node)
+
+    def _sized(self, change: Change, node: Node, size: int, *, kill: bool) -> None:
+        """Note another size, within a change."""
+        change.touch(node)
+        self.rescue(change, node)
+        node.size = size
+        node.dirty = True
+        node.sha256 = None
+        node.change += 1
+        node.mtime = node.ctime = time.time_ns()
+        if kill:
+            self._strip(node)
 
     def fallocate(
         self, node: int, handle: int, mode: int, offset: int, length: int, *, wait: bool
@@ -312,7 +354,7 @@ class Files(Naming):
         if offset + length > SIZE_MAX:
             raise fail(errno.EFBIG)
         told: list[tuple[str, bool]] = []
-        with self._whole(node, wait=wait) as wanted:
+        with self._whole(node, wait=wait, over=offset) as wanted:
             self.adopt(handle, wanted, writes=True)
             self._soil(wanted, kill=False)  # the kernel asks for that by setattr
             self.noted(wanted, offset, offset + length)

@@ -69,7 +69,8 @@ class Effects:
 class Grafting(Naming):
     """The engine's side of the tree. Paths are relative to the root, without a trailing `/`.
 
-    Nodes are told settled: their rows say the same. All methods take the lock themselves.
+    Nodes are told settled: their rows say the same. All methods take the lock themselves, and raise
+    Blocked when the database cannot be written.
     """
 
     _owner: tuple[int, int]
@@ -86,7 +87,7 @@ class Grafting(Naming):
                     return None
                 raise
             if node is not None:
-                self.settle(node)
+                self.settle(node, asked=False)
             return node
 
     def path_of(self, node: int) -> str | None:
@@ -142,7 +143,7 @@ class Grafting(Naming):
                 self.fetch([number for _, number in page])
                 found = [(name, self.node(number)) for name, number in page]
                 for _, child in found:
-                    self.settle(child)
+                    self.settle(child, asked=False)
             yield from found
             if len(page) < _PAGE:
                 return
@@ -157,10 +158,10 @@ class Grafting(Naming):
         is in the way.
         """
         effects = Effects()
-        with Change(self) as change:
+        with Change(self, asked=False) as change:
             parent, name = self._parent(change, path, effects)
             old = self._child(parent, name)
-            self._compare(path, old, expected)
+            self._compare(change, path, old, expected)
             if old is not None:
                 if old.kind is NodeKind.DIR:
                     raise Stale(f"'{path}' is a directory now")
@@ -191,8 +192,8 @@ class Grafting(Naming):
         Raises Stale, with nothing changed, when the node is not as expected, when there is none, or
         when the directory is not empty.
         """
-        with Change(self) as change:
-            parent, name, node = self._there(path, expected)
+        with Change(self, asked=False) as change:
+            parent, name, node = self._there(change, path, expected)
             if node.kind is NodeKind.DIR and self.rows.occupied(node.id):
                 raise Stale(f"'{path}' is not empty any more")
             self.displace(parent, name, node)
@@ -206,8 +207,8 @@ class Grafting(Naming):
         something at the new path, or when it is below the old one.
         """
         effects = Effects()
-        with Change(self) as change:
-            parent, name, node = self._there(path, expected)
+        with Change(self, asked=False) as change:
+            parent, name, node = self._there(change, path, expected)
             new_parent, new_name = self._parent(change, new_path, effects)
             try:
                 old, new = (parent.id, name), (new_parent.id, new_name)
@@ -226,9 +227,8 @@ class Grafting(Naming):
 
         Raises Stale when the node is not as expected, or when there is none.
         """
-        with Change(self) as change:
-            _, _, node = self._there(path, expected)
-            change.touch(node)
+        with Change(self, asked=False) as change:
+            _, _, node = self._there(change, path, expected)
             before = (node.mtime, node.mode)
             if mtime_ns is not None:
                 node.mtime = mtime_ns
@@ -241,7 +241,7 @@ class Grafting(Naming):
 
     def digested(self, node: int, change: int, sha256: str) -> bool:
         """Note the digest of the content as it was at that `change`; False: it is another now."""
-        with Change(self) as doing:
+        with Change(self, asked=False) as doing:
             noted = self._as_it_was(node, change)
             if noted is None:
                 return False
@@ -266,7 +266,7 @@ class Grafting(Naming):
         Returns:
             False when the content is another one now: nothing was noted.
         """
-        with Change(self) as doing:
+        with Change(self, asked=False) as doing:
             noted = self._as_it_was(node, change)
             if noted is None:
                 return False
@@ -286,16 +286,21 @@ class Grafting(Naming):
 
     # Paths
 
-    def _compare(self, path: str, node: Node | None, expected: Expected) -> None:
+    def _compare(
+        self, change: Change, path: str, node: Node | None, expected: Expected
+    ) -> None:
         if node is not None:
-            self.settle(node)
+            # Settled with the change, or else not at all: memory has to know which.
+            change.touch(node)
         if not expected(node):
             raise Stale(f"'{path}' changed in the drive")
 
-    def _there(self, path: str, expected: Expected) -> tuple[Node, bytes, Node]:
+    def _there(
+        self, change: Change, path: str, expected: Expected
+    ) -> tuple[Node, bytes, Node]:
         place = self._place(path)
         node = self._at(place)
-        self._compare(path, node, expected)
+        self._compare(change, path, node, expected)
         if node is None or place is None:
             raise Stale(f"'{path}' is not in the drive any more")
         return self.node(place[0]), place[1], node

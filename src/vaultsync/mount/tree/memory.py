@@ -130,10 +130,10 @@ class Memory:
             raise fail(errno.ENOTDIR)
         return node
 
-    def settle(self, node: Node) -> None:
-        """Write what memory alone knows of a node to its row, in a transaction."""
+    def settle(self, node: Node, *, asked: bool = True) -> None:
+        """Write what memory alone knows of a node to its row, in a transaction (see `Change`)."""
         if node.id in self.unsettled:
-            with Change(self) as change:
+            with Change(self, asked=asked) as change:
                 change.touch(node, whole=True)
 
     def settle_all(self) -> None:

@@ -64,11 +64,12 @@ class Tree(Attributes, Listing, Grafting):
         Most know all: nothing was written since. A few at a time, for others want to write as well.
         """
         with self.store.lock:
-            dirty = self.rows.dirty()
+            sizes = self.rows.dirty()
+        dirty = list(sizes)
         for start in range(0, len(dirty), _BATCH):
             with self.store.lock:
                 found = {one: self.contents.measure(one) for one in dirty[start : start + _BATCH]}
-                changed = [one for one, measured in found.items() if not self._complete(measured)]
+                changed = [one for one in found if not self._complete(sizes[one], found[one])]
                 if changed:
                     self.fetch(changed)
                     with Change(self) as change:
@@ -76,9 +77,9 @@ class Tree(Attributes, Listing, Grafting):
                             self._recover(change, self.node(one), found[one])
         self.contents.recovered()
 
-    def _complete(self, measured: tuple[int, int | None] | None) -> bool:
-        """Whether a row knows all that was done to its content."""
-        return self.contents.exact and (measured is None or measured[1] is None)
+    def _complete(self, size: int, measured: tuple[int, int | None] | None) -> bool:
+        """Whether a row knows all that was done to its content, and all that it knows was done."""
+        return self.contents.exact and (measured or (0, None)) == (size, None)
 
     @staticmethod
     def _recover(change: Change, node: Node, measured: tuple[int, int | None] | None) -> None:
