@@ -381,6 +381,21 @@ def _dies(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_cut_that_a_crash_interrupts_brings_nothing_back(joint: Joint) -> None:
+    """The row says that it was cut, the file is as long as before, and was not written to since."""
+    joint.tree.mknod(ME, ROOT, b"f", 0o100644, 0)
+    joint.write("f", 0, b"0123456789")
+    number = joint.node("f").id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joint.cache, "truncate", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            joint.tree.setattr(ME, number, Changes(size=3), wait=True)
+    joint.kill()
+    for size in (3, 10):
+        joint.tree.setattr(ME, number, Changes(size=size), wait=True)
+    assert joint.read("f") == b"012" + bytes(7)
+
+
 def test_a_start_changes_few_rows_in_each_transaction(joint: Joint) -> None:
     for number in range(450):
         joint.tree.mknod(ME, ROOT, b"%d" % number, 0o100644, 0)
