@@ -125,6 +125,7 @@ class Drive:
     Attributes:
         cache_gb: How much of the files in the vault is kept on this disk, in GB; what is not sent
             yet, is open or pinned is kept beyond that.
+        backend: What speaks to the system for it: vaultsync itself, or libfuse3 through mfusepy.
         fsync: What a program that calls fsync waits for: that the bytes are safe on this disk, or
             that they are in the vault.
         onlookers: Programs that only look into files, on top of the usual thumbnailers and
@@ -133,6 +134,7 @@ class Drive:
     """
 
     cache_gb: float = field(default=10.0, metadata={"range": (0.01, 1_000_000)})
+    backend: Literal["kernel", "mfusepy"] = "kernel"
     fsync: Literal["local", "remote"] = "local"
     onlookers: tuple[str, ...] = ()
 

@@ -53,8 +53,11 @@ def test_status_tells_where_it_is_mounted(drive: Program, vault: PlainVault) -> 
     assert "Cache      1.5 kB of 10.0 GB\n" in said
     vault.now = Status(State.IDLE, drive=Mount("/mnt/elsewhere", 7))
     assert "Drive      /mnt/elsewhere (mounted)\n" in drive("status").out
+    vault.now = Status(State.IDLE, drive=Mount("/mnt/elsewhere", 7, backend="mfusepy"))
+    assert "Drive      /mnt/elsewhere (mounted through mfusepy)\n" in drive("status").out
     told = drive("status", "--json").json["result"]["drive"]
-    assert told == {"at": "/mnt/elsewhere", "pid": 7, "cached": 0, "limit": 0}
+    wanted = {"at": "/mnt/elsewhere", "pid": 7, "cached": 0, "limit": 0, "backend": "mfusepy"}
+    assert told == wanted
 
 
 def test_paths_below_the_mount_point_are_understood(drive: Program, vault: PlainVault) -> None:

@@ -12,11 +12,14 @@ import pytest
 from tests.fakes import FakeClock
 from vaultsync import paths
 from vaultsync.config import Cloud, Folder, Profile
-from vaultsync.core.errors import Blocked, NotFound, Retry
-from vaultsync.daemon import mounting
+from vaultsync.core.errors import Blocked, MachineRefused, NotFound, Retry
+from vaultsync.core.model import Mount
+from vaultsync.daemon import mounting, wire
 from vaultsync.daemon.drive import DriveHome
 from vaultsync.daemon.offer import Offer
+from vaultsync.mount.compat import library
 from vaultsync.mount.kernel import holder
+from vaultsync.mount.kernel.wire import Agreed
 from vaultsync.mount.ports import ROOT, Caller
 from vaultsync.state.connection import Damaged
 
@@ -195,6 +198,33 @@ def test_another_trees_mount_is_to_be_mounted_afresh(home: DriveHome, tmp_path: 
     assert place.stat().st_mode & 0o777 == 0o600
     home.close()
     assert not place.exists()
+
+
+def test_what_libfuse_served_is_to_be_mounted_afresh(home: DriveHome, tmp_path: Path) -> None:
+    """Although it is this tree's."""
+    places = paths.places("default", tmp_path / "vs")
+    born = str(tree(home).getattr(ROOT).born)
+    agreement = mounting.Agreement(places.state_dir / "mount.json", born, "mount")
+    agreement.save(Agreed(40, 0, 1 << 20, 1 << 20))
+    offer = Offer("mount", os.fspath(tmp_path), os.getpid(), served=True, backend="mfusepy")
+    with (tmp_path / "any").open("w") as file:
+        told = hand_over(home, offer, file.fileno(), places.drive_socket)
+    assert (told["ok"], told["remount"]) == (False, True)
+
+
+def test_a_machine_without_libfuse3_is_told_so(
+    home: DriveHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_NAMES", ())
+    monkeypatch.delenv("FUSE_LIBRARY_PATH", raising=False)
+    place = paths.places("default", tmp_path / "vs").drive_socket
+    offer = Offer("mount", os.fspath(tmp_path), os.getpid(), backend="mfusepy")
+    with (tmp_path / "any").open("w") as file:
+        told = hand_over(home, offer, file.fileno(), place)
+    assert (told["ok"], told["remount"]) == (False, False)
+    assert isinstance(told["error"], dict)
+    assert wire.error_from_json(told["error"]).__class__ is MachineRefused
+    assert home.mount() == Mount(limit=10_000_000_000)
 
 
 def test_what_is_no_connection_of_the_kernels_is_refused(

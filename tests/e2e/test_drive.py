@@ -173,6 +173,34 @@ def test_a_copy_goes_on_after_the_daemon_was_killed(pair: Pair, tmp_path: Path) 
     assert hashlib.sha256(laptop.files()["copy.bin"]).hexdigest() == wanted
 
 
+def test_a_mount_through_mfusepy_comes_back_with_the_daemon(pair: Pair) -> None:
+    """What is open then is lost to its programs; nothing that was written is."""
+    laptop, desk = pair
+    for machine in pair:
+        machine.up()
+    desk.mount("--backend", "mfusepy")
+    assert desk.drive()["backend"] == "mfusepy"
+    laptop.write("large.bin", LARGE)
+    settle(laptop, desk)
+    desk.write("before.txt", "before\n")
+    assert desk.read("large.bin") == LARGE
+    desk.crash()
+    desk.up()
+    ends = time.monotonic() + LIMIT
+    while desk.drive()["at"] is None:
+        assert time.monotonic() < ends, "it is not mounted again"
+        time.sleep(0.1)
+    assert desk.read("before.txt") == b"before\n"
+    desk.write("after.txt", "after\n")
+    wanted = {"large.bin": LARGE, "before.txt": b"before\n", "after.txt": b"after\n"}
+    assert pair.same() == wanted
+    assert desk.down() == 0
+    desk.up()
+    desk.run("unmount", "--wait")
+    assert desk.unmounted() == 0
+    assert desk.drive()["at"] is None
+
+
 def test_without_a_network_the_drive_is_there(pair: Pair) -> None:
     laptop, desk = pair
     pair.up()

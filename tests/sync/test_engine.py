@@ -657,6 +657,26 @@ def test_what_was_not_removed_before_a_crash_is_removed_after_it(device: Device)
     assert not device.store.journal()
 
 
+def test_a_folder_that_was_filled_before_a_crash_could_remove_it_stays(device: Device) -> None:
+    def die(name: str, _path: str) -> None:
+        if name == "delete":
+            raise KeyboardInterrupt
+
+    device.vault.make("d/")
+    device.settle()
+    device.vault.directories.clear()
+    device.local.fault = die
+    with pytest.raises(KeyboardInterrupt):
+        device.settle()
+    device.local.fault = lambda _name, _path: None
+    device.local.write("d/a", b"put there meanwhile")
+    device.crash()
+    device.settle()
+    assert device.vault.files.keys() == {"d/a"}
+    assert device.local.tree() == {"d/": b"", "d/a": b"put there meanwhile"}
+    assert not device.store.journal()
+
+
 def test_what_a_person_made_again_after_a_crash_stays(device: Device) -> None:
     delete = device.local.delete
 

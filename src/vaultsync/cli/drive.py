@@ -41,7 +41,9 @@ _CACHE = click.FloatRange(0.01, 1_000_000)
 )
 @click.option("--allow-other", is_flag=True, help="Let other users in, as the modes of files say.")
 @click.option(
-    "--backend", type=click.Choice(["kernel"]), default="kernel", help="What speaks to the system."
+    "--backend",
+    type=click.Choice(["kernel", "mfusepy"]),
+    help="What speaks to the system: vaultsync itself, or libfuse3 for it; as is set otherwise.",
 )
 @click.option("--foreground", is_flag=True, help="Hold the mount here, until it is unmounted.")
 @click.option("--ready-fd", type=int, hidden=True, help="Where to write when it is mounted.")
@@ -52,12 +54,13 @@ def mount(
     read_only: bool,
     cache_size: float | None,
     allow_other: bool,
-    backend: str,  # noqa: ARG001 - there is one so far
+    backend: str | None,
     foreground: bool,
     ready_fd: int | None,
 ) -> None:
     """Mount the drive at DIR, or where the profile says; the daemon is started when needed."""
     point = _point(call, directory)
+    backend = backend or call.profile.drive.backend
     found = _running(call)
     _require_unmounted(found)
 
@@ -71,6 +74,7 @@ def mount(
 
     if not foreground:
         options = ["--read-only"] * read_only + ["--allow-other"] * allow_other
+        options += ["--backend", backend]
         if cache_size is not None:
             options += ["--cache-size", str(cache_size)]
         pid = _hold_in_background(call, point, options)
@@ -83,7 +87,7 @@ def mount(
     from vaultsync.mount.kernel.holder import Options  # noqa: PLC0415
 
     # Files that are executed or opened with their owner's rights are for root alone.
-    how = Options(allow_other=allow_other, read_only=read_only, devices=os.geteuid() == 0)
+    how = Options(allow_other, read_only, devices=os.geteuid() == 0, backend=backend)
     Holder(point, how, call.places.drive_socket, cache_size, _STARTING, mounted).run()
 
 

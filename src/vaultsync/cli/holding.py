@@ -163,7 +163,14 @@ class Holder:
         """Whether the daemon took it. Raises OSError when there is none."""
         connection.settimeout(_ANSWER)
         connection.connect(os.fspath(self._path))
-        offer = Offer(self._name, os.fspath(self._point), os.getpid(), self._served, self._cache)
+        offer = Offer(
+            self._name,
+            os.fspath(self._point),
+            os.getpid(),
+            self._served,
+            self._cache,
+            self._options.backend,
+        )
         holder.offer(connection, self._fd, offer.described())
         answer = self._answer(connection)
         if answer.get("ok"):

@@ -145,6 +145,8 @@ def _place(found: Status, profile: Profile) -> Iterator[str]:
         yield f"Folder     {printable(str(profile.folder.path))}"
         return
     mounted = "not mounted" if drive.at is None else "mounted"
+    if drive.backend not in (None, "kernel"):
+        mounted += f" through {drive.backend}"
     yield f"Drive      {printable(drive.at or str(profile.folder.path))} ({mounted})"
     yield f"Cache      {amount(drive.cached)} of {amount(drive.limit)}"
 

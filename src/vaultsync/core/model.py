@@ -416,12 +416,15 @@ class Mount:
         pid: The process that holds the mount; None when that has ended, or there is no mount.
         cached: Bytes of the disk that contents take.
         limit: Bytes that they may take, but for what is not sent yet, open or pinned.
+        backend: What speaks with the system for it: `kernel` or `mfusepy`; None while it is mounted
+            nowhere.
     """
 
     at: str | None = None
     pid: int | None = None
     cached: int = 0
     limit: int = 0
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

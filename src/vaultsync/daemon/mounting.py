@@ -25,14 +25,15 @@ from vaultsync.daemon import wire
 from vaultsync.daemon.api import listen
 from vaultsync.daemon.offer import Offer
 from vaultsync.mount.kernel import holder
-from vaultsync.mount.kernel.kernel import Kernel
 from vaultsync.mount.kernel.wire import Agreed
 from vaultsync.mount.ports import ROOT
+from vaultsync.mount.serving import outlives, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vaultsync.mount.ports import Invalidate
+    from vaultsync.mount.serving import Serving
     from vaultsync.mount.tree.tree import Tree
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Mounting:
         self._ended = ended
         self._free = threading.Condition()
         self._listener: socket.socket | None = None
-        self._served: tuple[Offer, Kernel] | None = None
+        self._served: tuple[Offer, Serving] | None = None
         self._held: Offer | None = None
         self._stopping = False
         self._threads: list[threading.Thread] = []
@@ -166,7 +167,8 @@ class Mounting:
         served = self._served
         if served is None or not served[1].ready.is_set() or self._detached():
             return Mount()
-        return Mount(served[0].at, served[0].pid if self._held is served[0] else None)
+        offer = served[0]
+        return Mount(offer.at, offer.pid if self._held is offer else None, backend=offer.backend)
 
     def _detached(self) -> bool:
         """Whether what is served is only left to those who still have something of it open."""
@@ -226,7 +228,7 @@ class Mounting:
 
     def _take(self, connection: socket.socket, fd: int, offer: Offer) -> None:
         keeper = Agreement(self._agreement, self._name, offer.mount)
-        fresh = keeper.load() is None
+        fresh = keeper.load() is None or not outlives(offer.backend)
         with self._free:
             # One that has ended is being wound up, and may be this one's predecessor.
             self._free.wait_for(self._settled, _ENDING)
@@ -242,8 +244,8 @@ class Mounting:
                     "Unmount it there first, with `vaultsync unmount`.",
                 )
             if fresh and offer.served:
-                raise Remount("The drive is another one than the one that was mounted.")
-            kernel = Kernel(self._tree, keeper)
+                raise Remount("What was mounted cannot be served any more.")
+            kernel = serving(offer.backend, self._tree, keeper)
             self._served, self._held = (offer, kernel), offer
         refusal: list[Exception] = []
         self._resized(offer.cache)
@@ -283,7 +285,7 @@ class Mounting:
         if self._held is offer:
             self._held = None
 
-    def _serve(self, kernel: Kernel, fd: int, refusal: list[Exception], *, fresh: bool) -> None:
+    def _serve(self, kernel: Serving, fd: int, refusal: list[Exception], *, fresh: bool) -> None:
         """Serve a mount until it is gone, or until this process is to end."""
         try:
             if fresh:

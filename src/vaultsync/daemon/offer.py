@@ -16,6 +16,7 @@ class Offer:
         pid: The holder's process.
         served: Whether any daemon has said that it serves the mount.
         cache: Gigabytes that the cache may take as long as it is mounted; None: as is set.
+        backend: What is to speak with the kernel, one of `mount.serving.BACKENDS`.
     """
 
     mount: str
@@ -23,6 +24,7 @@ class Offer:
     pid: int
     served: bool = False
     cache: float | None = None
+    backend: str = "kernel"
 
     def described(self) -> dict[str, Any]:
         """As it travels."""

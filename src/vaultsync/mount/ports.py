@@ -114,8 +114,8 @@ class Changes:
     ctime: int | None = None
 
 
-NOW = -1
-"""Stands for the time of the call."""
+NOW = 1 << 63
+"""Stands for the time of the call; no time that can be kept."""
 
 
 @dataclass(frozen=True, slots=True)

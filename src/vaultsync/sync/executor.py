@@ -15,6 +15,7 @@ from vaultsync.core.model import (
     Action,
     Base,
     Entry,
+    Kind,
     Row,
     Verb,
     is_stand_in,
@@ -187,7 +188,8 @@ class Executor:
         now = self._local.look(row.path)
         if now is None:
             return Result(Row(row.path))
-        if now.tag == base.local_tag:
+        if now.tag == base.local_tag or now.kind is Kind.DIR:
+            # A folder has no content of its own: with something in it now, it stays for that.
             return None
         if (now.kind, now.size, now.mtime_ns) == (base.kind, base.size, base.mtime_ns):
             # Going to the trash and coming back from it is no edit, though it leaves a trace.

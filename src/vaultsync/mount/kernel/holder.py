@@ -49,11 +49,13 @@ class Options:
         allow_other: Other users may enter, as far as the permission bits let them.
         read_only: Nothing can be changed.
         devices: Device nodes and setuid bits work; only root can have that.
+        backend: What is to serve it, one of `mount.serving.BACKENDS`; mounting is the same.
     """
 
     allow_other: bool = False
     read_only: bool = False
     devices: bool = False
+    backend: str = "kernel"
 
     def words(self) -> str:
         """As fusermount3 takes them behind `-o`."""

@@ -1,0 +1,1 @@
+"""The backend that speaks with the kernel through mfusepy and libfuse3."""
