@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from vaultsync.core.standing import Standing
+
 
 @dataclass
 class PlainPast:
@@ -99,6 +101,7 @@ class PlainVault:
         items: What `waiting` gives.
         pairs: What `conflicts` gives.
         holds: What `held` gives.
+        standings: What `standing` gives.
         problem: Raised by `wait_at_rest`, and by `sync`, when it is not None.
         told: The commands that came, in order, with their arguments.
         rest: What `wait_at_rest` waits for.
@@ -110,6 +113,7 @@ class PlainVault:
     items: list[Waiting] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
     holds: list[Held] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
     problem: Exception | VaultsyncError | None = None
     told: list[tuple[object, ...]] = field(default_factory=list)
     rest: threading.Event = field(default_factory=threading.Event)
@@ -149,6 +153,13 @@ class PlainVault:
             "remote": None,
             "waiting": None,
         }
+
+    def standing(self, path: str) -> Standing:
+        self.told.append(("standing", path))
+        found = next((each for each in self.standings if each.path == path), None)
+        if found is None:
+            raise NotFound(f"Nothing is known of '{path}'.", "Check the name.")
+        return found
 
     def pin(self, path: str, *, pinned: bool) -> None:
         self.told.append(("pin", path, pinned))

@@ -126,10 +126,17 @@ class Drive:
         cache_gb: How much of the files in the vault is kept on this disk, in GB; what is not sent
             yet, is open or pinned is kept beyond that.
         backend: What speaks to the system for it: vaultsync itself, or libfuse3 through mfusepy.
+        fsync: What a program that calls fsync waits for: that the bytes are safe on this disk, or
+            that they are in the vault.
+        onlookers: Programs that only look into files, on top of the usual thumbnailers and
+            indexers: of what they open, no more is fetched than they read. `*` stands for any
+            letters; `!` before a name takes it off the list.
     """
 
     cache_gb: float = field(default=10.0, metadata={"range": (0.01, 1_000_000)})
     backend: Literal["kernel", "mfusepy"] = "kernel"
+    fsync: Literal["local", "remote"] = "local"
+    onlookers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

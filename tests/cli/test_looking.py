@@ -9,6 +9,7 @@ import pytest
 
 from vaultsync.core.errors import Refused, Retry, SignIn, TimedOut
 from vaultsync.core.model import State, Status, Transfer, Verb, Waiting
+from vaultsync.core.standing import Condition, Standing
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -151,6 +152,76 @@ def test_pending_as_json(program: Program, vault: PlainVault, rows: int) -> None
     told = program("status", "--pending", "--json").json["result"]["waiting"]
     assert [item["path"] for item in told] == [item.path for item in vault.items]
     assert all(item["next_try"].endswith("Z") for item in told)
+
+
+STANDINGS = [
+    Standing("a.txt", Condition.SYNCED),
+    Standing("new.txt", Condition.PENDING, "Offline.", "Look.", 1.0),
+    Standing("d", None, counts={"error": 1, "synced": 1_200}),
+    Standing("empty", None, counts={}),
+    Standing("c.txt", Condition.CONFLICT, "It is a copy."),
+    Standing("h.txt", Condition.HELD, "Too many."),
+]
+
+
+def test_how_paths_stand_in_a_pipe(program: Program, vault: PlainVault) -> None:
+    vault.standings = STANDINGS
+    said = program("status", str(program.folder / "a.txt"), "./new.txt", "d", "empty")
+    assert [line.split("\t") for line in said.out.splitlines()] == [
+        ["a.txt", "synced", "", ""],
+        ["new.txt", "pending", "Offline. Look.", "now"],
+        ["d", "1 error, 1,200 synced", "", ""],
+        ["empty", "no files", "", ""],
+    ]
+    assert [path for _, path in vault.told] == ["a.txt", "new.txt", "d", "empty"]
+
+
+def test_how_paths_stand_on_a_terminal(program: Program, vault: PlainVault) -> None:
+    vault.standings = STANDINGS
+    said = program.on_terminal("status", "new.txt")
+    assert "NEXT TRY" in said.out
+    assert "pending" in said.out
+
+
+def test_how_paths_stand_as_json(program: Program, vault: PlainVault) -> None:
+    vault.standings = STANDINGS
+    for count in (1, 6):
+        paths = [each.path for each in STANDINGS[:count]]
+        told = program("status", "--json", *paths).json["result"]["paths"]
+        assert [(each["path"], each["condition"]) for each in told] == [
+            (each.path, each.condition) for each in STANDINGS[:count]
+        ]
+    assert told[1]["next_try"].endswith("Z")
+    assert told[2]["counts"] == {"error": 1, "synced": 1_200}
+
+
+def test_a_path_nobody_knows_ends_with_11(program: Program, vault: PlainVault) -> None:
+    said = program("status", "nowhere", "--json")
+    assert said.code == 11
+    assert said.json["error"]["code"] == "not-found"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("a.txt", 0), ("new.txt", 0), ("d", 5), ("c.txt", 5), ("h.txt", 7)]
+)
+def test_check_of_a_path(program: Program, vault: PlainVault, path: str, code: int) -> None:
+    vault.standings = STANDINGS
+    assert program("status", "--check", path).code == code
+
+
+def test_what_waits_is_not_listed_for_a_path(program: Program, vault: PlainVault) -> None:
+    assert program("status", "--pending", "a.txt").code == 2
+
+
+def test_paths_are_relative_to_where_one_is_in_the_folder(
+    program: Program, vault: PlainVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = program.folder / "sub"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    vault.standings = [Standing(path, Condition.SYNCED) for path in ("sub/a", "b", "")]
+    assert program("status", "a", "../b", "..").code == 0
+    assert [path for _, path in vault.told] == ["sub/a", "b", ""]
 
 
 PAIRS = [(f"a/n{n} (conflict x).txt", f"a/n{n}.txt") for n in range(100)]

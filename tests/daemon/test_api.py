@@ -29,6 +29,7 @@ from vaultsync.core.errors import (
     VaultsyncError,
 )
 from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
+from vaultsync.core.standing import Condition, Standing
 from vaultsync.daemon import api, wire
 from vaultsync.daemon.api import Server, listen
 from vaultsync.daemon.client import Client
@@ -123,6 +124,17 @@ def test_what_is_held_comes_back_as_it_was(vault: PlainVault, client: Client) ->
 def test_why_carries_any_path(vault: PlainVault, client: Client) -> None:
     for path in ("a b.txt", "?&#%41+ü/日本.txt", "line\nbreak", ""):
         assert client.why(path)["path"] == path
+
+
+def test_how_a_path_stands_comes_back_as_it_was(vault: PlainVault, client: Client) -> None:
+    vault.standings = [
+        Standing("ü b.txt", Condition.PENDING, "It waits.", "Wait.", 1_700_000_000.5),
+        Standing("", None, counts={"synced": 3}),
+    ]
+    assert client.standing("ü b.txt") == vault.standings[0]
+    assert client.standing("") == vault.standings[1]
+    with pytest.raises(NotFound):
+        client.standing("nothing")
 
 
 def test_commands_arrive(vault: PlainVault, client: Client) -> None:

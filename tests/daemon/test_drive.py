@@ -21,7 +21,7 @@ from vaultsync.mount.compat import library
 from vaultsync.mount.kernel import holder
 from vaultsync.mount.kernel.wire import Agreed
 from vaultsync.mount.ports import ROOT, Caller
-from vaultsync.state.store import Damaged
+from vaultsync.state.connection import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -113,7 +113,7 @@ def test_command_lines_are_found() -> None:
     [
         "vaultsync stauts",
         "vaultsync status --wiat",
-        "vaultsync status extra",
+        "vaultsync stop extra",
         "vaultsync cloud lokal",
         "vaultsync login --store pocket",
         "vaultsync why",

@@ -85,6 +85,16 @@ class Machine(Device):
                 raise
         return process.returncode, complaint
 
+    def until_told(self, path: str, word: str, reason: str) -> None:
+        """Wait until `status PATH` says this of a file."""
+        ends = time.monotonic() + 30
+        while True:
+            (found,) = self.run("status", path)["paths"]
+            if (found["condition"], found["reason"]) == (word, reason):
+                return
+            assert time.monotonic() < ends, found
+            time.sleep(0.1)
+
     def write(self, path: str, content: str | bytes) -> None:
         """Write a file in the folder."""
         target = self.folder / path

@@ -47,8 +47,8 @@ class DriveMachine(Machine):
 
     holder: subprocess.Popen[str] | None = None
 
-    def __init__(self, home: Path, name: str) -> None:
-        super().__init__(home, name, drive=True)
+    def __init__(self, home: Path, name: str, poll_seconds: float = 1) -> None:
+        super().__init__(home, name, poll_seconds, drive=True)
 
     @property
     def point(self) -> Path:
@@ -83,6 +83,11 @@ class DriveMachine(Machine):
         return subprocess.run(
             command, input=typed, stdout=subprocess.PIPE, timeout=LIMIT, check=True
         ).stdout
+
+    def process_of(self, program: str, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start Python that uses the drive, to be talked with."""
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def python(self, program: str, *arguments: str | Path, typed: bytes = b"") -> str:
         """Run Python that uses the drive; returns what it printed."""

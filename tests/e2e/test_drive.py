@@ -419,6 +419,34 @@ def test_the_drives_own_rules_hold(pair: Pair) -> None:
     settle(desk, laptop)
     assert set(laptop.files()) == {".vaultsyncignore", "kept.txt"}
     assert set(desk.files()) == {".vaultsyncignore", "kept.txt", "here.log"}
+    assert desk.mark("here.log") == "ignored"
+
+
+def test_status_of_a_path_tells_how_a_file_stands(pair: Pair) -> None:
+    laptop, desk = pair
+    pair.up()
+    laptop.write("d/large.bin", LARGE)
+    laptop.write("d/here.tmp~", "left alone\n")
+    settle(laptop, desk)
+
+    def told(machine: Machine, path: str) -> Any:
+        (found,) = machine.run("status", path)["paths"]
+        return found
+
+    inside, mounted = str(laptop.folder / "d/large.bin"), str(desk.point / "d/large.bin")
+    assert told(laptop, inside)["condition"] == "synced"
+    assert told(laptop, "d/here.tmp~")["condition"] == "ignored"
+    assert told(desk, mounted)["condition"] == "online-only" == desk.mark("d/large.bin")
+    assert told(desk, str(desk.point))["counts"] == {"online-only": 1}
+    for machine in pair:
+        machine.run("pause")
+        machine.write("new.txt", "new\n")
+        machine.until_told("new.txt", "pending", "Syncing is paused.")
+    assert told(desk, "")["counts"] == {"online-only": 1, "pending": 1}
+    assert laptop.refusal("status", "d/nothing")[0] == 11
+    desk.run("resume")
+    settle(desk)
+    assert told(desk, "new.txt")["condition"] == "synced" == desk.mark("new.txt")
 
 
 def test_a_damaged_database_takes_no_unsent_file_with_it(pair: Pair) -> None:

@@ -154,7 +154,7 @@ class DriveDevice(Device):
         self.drive = Drive(
             self.files, self.cache, self.folder, self.name, self.clock, lambda _path: False
         )
-        self.drive.lookup = self._lookup
+        self.drive.keeping.lookup = self._lookup
         self.cache.relocate = self.drive.relocate
         self.start(self.drive)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import stat
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ from tests.contract.worlds import BytesContent
 from tests.mount.joint import ME, Joint
 from vaultsync.core.errors import Blocked, NotFound, Retry, Stale
 from vaultsync.core.model import Base, Entry, Kind, Row, Seen, Unseen, is_stand_in, stand_in
+from vaultsync.mount import snapshot
 from vaultsync.mount.drive import SMALL
 from vaultsync.mount.holding import tag
-from vaultsync.mount.ports import ROOT
+from vaultsync.mount.ports import ROOT, Changes, Space
+from vaultsync.mount.tree.files import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 BIG = bytes(range(1, 251)) * 1000
@@ -237,7 +241,7 @@ class TestKeep:
             assert row.base is not None
             return replace(row, base=replace(row.base, sha256=hashlib.sha256(BIG).hexdigest()))
 
-        world.drive.lookup = lookup
+        world.drive.keeping.lookup = lookup
         assert world.joint.read("g") == BIG
 
 
@@ -259,6 +263,147 @@ class TestSnapshot:
             world.drive.snapshot("f", look(world, "f"))
         with pytest.raises(Stale):
             world.drive.snapshot("g", look(world, "f"))
+
+    def test_two_ends_of_a_file_always_belong_together(
+        self, world: DriveWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As another thread writes them: first the end, then the beginning."""
+        monkeypatch.setattr(snapshot, "_STEP", 1 << 14)
+        monkeypatch.setattr(snapshot, "LAST", 1 << 16)
+        far = 1 << 20
+        world.put_behind("f", bytes(far + 8))
+        ended = threading.Event()
+
+        def write() -> None:
+            number = 0
+            while not ended.is_set():
+                number += 1
+                for at in (far, 0):
+                    world.joint.write("f", at, number.to_bytes(8, "big"))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(12):
+                with world.drive.snapshot("f", look(world, "f")) as content:
+                    first, last = content.read(0, 8), content.read(far, 8)
+                    ahead = int.from_bytes(last, "big") - int.from_bytes(first, "big")
+                    assert ahead in (0, 1)
+        finally:
+            ended.set()
+            writer.join()
+
+    def test_what_is_written_to_too_fast_gives_none(
+        self,
+        world: DriveWorld,
+        meanwhile: Callable[[Callable[[], None]], None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(snapshot, "LAST", 999)
+        world.put_behind("f", bytes(100_000))
+        meanwhile(lambda: world.joint.write("f", 5000, bytes(1000)))
+        with pytest.raises(Stale, match="faster"):
+            world.drive.snapshot("f", look(world, "f"))
+        meanwhile(lambda: world.joint.write("f", 5000, bytes(999)))
+        world.drive.snapshot("f", look(world, "f")).close()
+        assert world.joint.tree._watched == {}
+
+    def test_a_clone_is_taken_where_there_are_some(
+        self, world: DriveWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def clone(target: int, request: int, source: int) -> None:
+            assert request == 0x40049409
+            assert world.joint.store.lock._is_owned()  # type: ignore[attr-defined]
+            os.copy_file_range(source, target, len(BIG), 0, 0)
+
+        monkeypatch.setattr("fcntl.ioctl", clone)
+        monkeypatch.setattr(snapshot, "_copy", None)
+        world.put_behind("f", BIG)
+        with world.drive.snapshot("f", look(world, "f")) as content:
+            assert b"".join(content.chunks()) == BIG
+
+    def test_holes_are_not_filled(self, world: DriveWorld) -> None:
+        world.put_behind("f", b"x" * 4096)
+        world.joint.tree.setattr(ME, world.joint.node("f").id, Changes(size=1 << 36), wait=True)
+        with world.drive.snapshot("f", look(world, "f")) as content:
+            assert content.entry.size == 1 << 36
+            assert content.read(0, 5000) == b"x" * 4096 + bytes(904)
+            assert content.read(1 << 35, 10) == bytes(10)
+
+    def test_a_disk_without_room_is_left_alone(
+        self, world: DriveWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.put_behind("f", BIG)
+        monkeypatch.setattr(world.joint.cache, "space", lambda: Space(4096, 9, 9, 1, 9, 9))
+        with pytest.raises(Blocked, match="room"):
+            world.drive.snapshot("f", look(world, "f"))
+
+
+def test_a_snapshot_is_one_moment_whatever_is_done_meanwhile(
+    world: DriveWorld, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    for seed in range(25):
+        chance = random.Random(seed)
+        path = f"f{seed}"
+        world.put_behind(path, chance.randbytes(chance.randrange(1, 60_000)))
+        acts = chance.randrange(1, 40)
+
+        def act(chance: random.Random = chance, path: str = path) -> None:
+            nonlocal acts
+            if acts:
+                acts -= 1
+                change(world, path, chance)
+
+        meanwhile(act)
+        with world.drive.snapshot(path, look(world, path)) as content:
+            meanwhile(lambda: None)
+            there = look(world, path)
+            assert (content.entry.tag, content.entry.size) == (there.tag, there.size)
+            assert b"".join(content.chunks()) == world.joint.read(path), seed
+
+
+def change(world: DriveWorld, path: str, chance: random.Random) -> None:
+    """Do anything to a file."""
+    tree, node = world.joint.tree, world.joint.node(path)
+    at, length = chance.randrange(80_000), chance.randrange(1, 20_000)
+    match chance.choice(["write", "write", "append", "cut", "punch", "zero", "allocate"]):
+        case "write":
+            world.joint.write(path, at, chance.randbytes(length))
+        case "append":
+            world.joint.write(path, node.size, chance.randbytes(length))
+        case "cut":
+            tree.setattr(ME, node.id, Changes(size=at), wait=True)
+        case "punch":
+            tree.fallocate(node.id, 0, PUNCH_HOLE | KEEP_SIZE, at, length, wait=True)
+        case "zero":
+            tree.fallocate(node.id, 0, ZERO_RANGE, at, length, wait=True)
+        case "allocate":
+            tree.fallocate(node.id, 0, 0, at, length, wait=True)
+
+
+@pytest.fixture
+def meanwhile(
+    world: DriveWorld, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], None]], None]:
+    """Has something done after each step of a copy during which writers need not wait."""
+    acting: list[Callable[[], None]] = [lambda: None]
+    real = snapshot._copy
+
+    def copy(source: int, target: int, spans: Iterable[tuple[int, int]]) -> None:
+        for start, stop in spans:
+            for at in range(start, stop, 4096):
+                real(source, target, [(at, min(at + 4096, stop))])
+                if not world.joint.store.lock._is_owned():  # type: ignore[attr-defined]
+                    act = acting[0]
+                    act()
+
+    monkeypatch.setattr(snapshot, "_copy", copy)
+    monkeypatch.setattr(snapshot, "LAST", 3000)
+
+    def set_act(act: Callable[[], None]) -> None:
+        acting[0] = act
+
+    return set_act
 
 
 def test_a_copy_stops_where_its_model_is_written_to(world: DriveWorld) -> None:

@@ -314,6 +314,37 @@ def test_who_reads_goes_on_with_the_version_that_he_has_open(
         drive.files.getattr(node)
 
 
+def test_what_was_replaced_where_no_old_versions_are_kept_is_looked_at_at_once(
+    drive: DriveDevice, folder: FolderDevice, model: S3Model, theirs: Any
+) -> None:
+    model.service.buckets["vault"].versioning = ""
+    folder.put("big", BIG)
+    folder.settle()
+    drive.settle()
+    asked: list[str] = []
+
+    def missing(path: str) -> None:
+        asked.append(path)
+        drive.engine.errands.ask(path, there=True)
+
+    drive.drive.keeping.missing = missing
+    theirs.put_object(Bucket="vault", Key="p/big", Body=OTHER)
+    node, handle = drive.open("big")
+    drive.files.refer(drive.files.getattr(node))
+    for _ in range(3):
+        with pytest.raises(OSError, match="Errno 5"):
+            drive.files.read(node, handle, 0, 10, wait=True)
+    assert asked == ["big"]
+    before = drive.clock.time
+    for _ in range(20):
+        drive.turn()
+        drive.clock.time = before  # no poll is due
+    assert drive.read("big") == OTHER
+    with pytest.raises(OSError, match="Errno 5"):
+        drive.files.read(node, handle, 0, 10, wait=True)
+    drive.files.release(node, handle)
+
+
 def test_what_is_open_for_writing_is_not_replaced(drive: DriveDevice, folder: FolderDevice) -> None:
     drive.put("f", b"base")
     drive.put("g", b"base")
@@ -336,11 +367,15 @@ def test_what_is_open_for_writing_is_not_replaced(drive: DriveDevice, folder: Fo
     assert list(tree.values()) == [b"mine"]
 
 
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("how", ["edited", "deleted", "truncated"])
 def test_what_is_open_for_writing_outlives_the_process(
-    drive: DriveDevice, folder: FolderDevice, how: str
+    drive: DriveDevice, folder: FolderDevice, how: str, again: bool
 ) -> None:
-    """A new process cannot know who has a file open: what he writes then is kept beside."""
+    """A new process cannot know who has a file open: what he writes then is kept beside.
+
+    Nor can the one after it, which has not even seen that the file was replaced.
+    """
     drive.put("d/f.txt", b"base")
     drive.put("g", b"g")
     meet(drive, folder)
@@ -353,6 +388,8 @@ def test_what_is_open_for_writing_outlives_the_process(
         folder.put("d/f.txt", b"theirs")
     folder.settle()
     drive.settle()
+    if again:
+        drive.kill()
     if how == "truncated":
         drive.files.setattr(ME, node, Changes(size=0), wait=True)
     drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
@@ -364,6 +401,53 @@ def test_what_is_open_for_writing_outlives_the_process(
     ((path, data),) = tree.items()
     assert path.startswith("d/f (conflict drive ")
     assert data == b"mine"
+
+
+def test_what_is_opened_for_writing_just_after_it_was_replaced_is_kept(
+    drive: DriveDevice, folder: FolderDevice
+) -> None:
+    """The kernel may ask for what a name meant a moment ago."""
+    drive.put("f", b"base")
+    meet(drive, folder)
+    node = drive.files.lookup(*drive.parent("f")).id
+    folder.put("f", b"theirs")
+    folder.settle()
+    drive.settle()
+    handle, _ = drive.files.open(node, os.O_WRONLY, wait=True)
+    drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    drive.files.release(node, handle)
+    drive.files.forget(node, 1)
+    meet(drive, folder)
+    assert sorted(drive.tree().values()) == [b"mine", b"theirs"]
+
+
+def test_what_is_kept_is_kept_although_the_disk_was_full(
+    drive: DriveDevice, folder: FolderDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that fails is tried again by its program."""
+    drive.put("f", b"base")
+    meet(drive, folder)
+    node, handle = drive.open("f", os.O_RDWR)
+    drive.files.refer(drive.files.getattr(node))
+    drive.kill()
+    folder.put("f", b"theirs")
+    folder.settle()
+    drive.settle()
+    update = drive.files.rows.update
+    monkeypatch.setattr(drive.files.rows, "update", _full)
+    with pytest.raises(OSError, match="full"):
+        drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    monkeypatch.setattr(drive.files.rows, "update", update)
+    assert [path for path in drive.tree() if path != "f"] == []
+    drive.files.write(node, handle, 0, memoryview(b"mine"), wait=True)
+    drive.files.release(node, handle)
+    drive.files.forget(node, 1)
+    meet(drive, folder)
+    assert sorted(drive.tree().values()) == [b"mine", b"theirs"]
+
+
+def _full(*_: object) -> None:
+    raise Blocked("The disk is full.")
 
 
 def test_offline(drive: DriveDevice, folder: FolderDevice) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sqlite3
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.mount.joint import ME, Joint
 from vaultsync.core.errors import Retry
 from vaultsync.mount.ports import ROOT, Changes
 from vaultsync.mount.tree.files import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE
+from vaultsync.mount.tree.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -333,3 +335,90 @@ def test_content_that_went_elsewhere_is_asked_for_once(joint: Joint) -> None:
     assert joint.read("f") == data
     assert asked == [node]
     assert (node.o_path, node.dirty) == ("g", False)
+
+
+def test_what_is_settled_is_as_it_was_after_a_restart(joint: Joint) -> None:
+    """Its digest need not be computed again, nor looked at by the engine."""
+    for path in ("known", "written"):
+        joint.graft(path, b"base")
+        joint.write(path, 0, b"edited")
+        node = joint.node(path)
+        assert joint.tree.digested(node.id, node.change, "ab" * 32)
+    before = joint.node("known")
+    # Written to, but not settled when the process dies.
+    written = joint.node("written")
+    joint.tree.write(written.id, 0, 0, memoryview(b"EDITED"), wait=True)
+    told = written.change
+    joint.kill()
+    known = joint.node("known")
+    assert (known.change, known.sha256, known.dirty) == (before.change, "ab" * 32, True)
+    assert joint.read("known") == b"edited"
+    lost = joint.node("written")
+    assert lost.change >= told
+    assert lost.sha256 is None
+    assert joint.read("written") == b"EDITED"
+
+
+def test_after_a_power_cut_nothing_passes_for_what_it_was(joint: Joint) -> None:
+    joint.graft("a", b"base")
+    joint.write("a", 0, b"edited")
+    node = joint.node("a")
+    assert joint.tree.digested(node.id, node.change, "ab" * 32)
+    before = node.change
+    with joint.store.lock:
+        joint.store.db.execute("UPDATE meta SET value = 'before' WHERE key LIKE 'drive.%'")
+    # Killed before everything was looked at, and once more after that.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tree, "_recover", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            joint.kill()
+    joint.start()
+    assert joint.node("a").change > before
+    assert joint.node("a").sha256 is None
+
+
+def _dies(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_cut_that_a_crash_interrupts_brings_nothing_back(joint: Joint) -> None:
+    """The row says that it was cut, the file is as long as before, and was not written to since."""
+    joint.tree.mknod(ME, ROOT, b"f", 0o100644, 0)
+    joint.write("f", 0, b"0123456789")
+    number = joint.node("f").id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joint.cache, "truncate", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            joint.tree.setattr(ME, number, Changes(size=3), wait=True)
+    joint.kill()
+    for size in (3, 10):
+        joint.tree.setattr(ME, number, Changes(size=size), wait=True)
+    assert joint.read("f") == b"012" + bytes(7)
+
+
+def test_a_start_changes_few_rows_in_each_transaction(joint: Joint) -> None:
+    for number in range(450):
+        joint.tree.mknod(ME, ROOT, b"%d" % number, 0o100644, 0)
+        joint.write(str(number), 0, b"x")
+    with joint.store.lock:
+        joint.store.db.execute("UPDATE meta SET value = 'before' WHERE key LIKE 'drive.%'")
+    joint.close()
+    said: list[str] = []
+    connect = sqlite3.connect
+
+    def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(*arguments, **options)
+        made.set_trace_callback(said.append)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", watched)
+        joint.start()
+    counts, count = [], 0
+    for statement in said:
+        count += statement.startswith("UPDATE node")
+        if statement == "COMMIT":
+            counts.append(count)
+            count = 0
+    assert sum(counts) == 450
+    assert max(counts) <= 100

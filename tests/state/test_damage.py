@@ -16,7 +16,8 @@ import pytest
 
 from vaultsync.core.errors import Blocked, Fatal
 from vaultsync.core.model import Base, Kind, Row
-from vaultsync.state.store import VERSION, Damaged, Store
+from vaultsync.state.connection import Damaged
+from vaultsync.state.store import VERSION, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

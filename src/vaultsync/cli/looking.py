@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ import click
 from vaultsync.cli import exits
 from vaultsync.cli.call import Call, Family, Verb
 from vaultsync.cli.render import ago, amount, printable, until
-from vaultsync.core.errors import NotRunning
+from vaultsync.core.errors import NotRunning, Usage
 from vaultsync.core.model import State, Status, Waiting
+from vaultsync.core.standing import Condition, Standing
 from vaultsync.daemon import wire
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _NEXT = {
 
 
 @click.command(cls=Verb)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--wait", is_flag=True, help="Return once everything is in sync.")
 @click.option(
     "--timeout", type=click.FloatRange(0, FOREVER), default=FOREVER, help="Seconds to wait at most."
@@ -47,25 +50,68 @@ _NEXT = {
 @click.option("--check", is_flag=True, help="Exit with 5 if there are conflicts or blocked items.")
 @click.option("--pending", is_flag=True, help="List what is not in sync yet, and why.")
 @click.pass_obj
-def status(call: Call, wait: bool, timeout: float, check: bool, pending: bool) -> int:
-    """Show what the daemon does and whether everything is in sync."""
+def status(
+    call: Call, paths: tuple[str, ...], wait: bool, timeout: float, check: bool, pending: bool
+) -> int:
+    """Show what the daemon does and whether everything is in sync.
+
+    With PATH, tell how each of these files stands, and why: synced, online-only, uploading,
+    pending, conflict, held, error or ignored; and of a folder, how many files are in each state.
+    """
+    if paths and pending:
+        raise Usage("`--pending` lists everything that waits.", "Give it without a PATH.")
     profile, client = call.profile, call.client
     if wait:
         client.wait_at_rest(timeout)
+    if paths:
+        rows = [client.standing(path) for path in [relative(call, path) for path in paths]]
+        return _standings(call, rows, check=check)
     found = client.status()
-    rows = client.waiting() if pending else []
+    waiting = client.waiting() if pending else []
     told = wire.status_to_json(found) | {
         "profile": profile.name,
         "folder": str(profile.folder.path),
     }
     if pending:
-        told["waiting"] = [wire.waiting_to_json(item) for item in rows]
+        told["waiting"] = [wire.waiting_to_json(item) for item in waiting]
     call.screen.result(told, describe(found, profile))
     if pending and not call.screen.json:
-        call.screen.table(("PATH", "WAITS FOR", "WHY", "NEXT TRY"), [_row(item) for item in rows])
-        if not rows:
+        head = ("PATH", "WAITS FOR", "WHY", "NEXT TRY")
+        call.screen.table(head, [_row(item) for item in waiting])
+        if not waiting:
             call.screen.note("Nothing is waiting.")
     return verdict(found) if check else exits.OK
+
+
+def _standings(call: Call, found: list[Standing], *, check: bool) -> int:
+    """Print how paths stand; the exit code is that of `--check`, if it was given."""
+    told = [wire.standing_to_json(each) for each in found]
+    call.screen.result({"profile": call.profile.name, "paths": told})
+    if not call.screen.json:
+        rows = [
+            (
+                each.path or "/",
+                _words(each),
+                f"{each.reason} {each.hint}".rstrip(),
+                "" if each.next_try is None else until(each.next_try),
+            )
+            for each in found
+        ]
+        call.screen.table(("PATH", "STATE", "WHY", "NEXT TRY"), rows)
+    words = {str(each.condition) for each in found}.union(*(each.counts or () for each in found))
+    if not check:
+        return exits.OK
+    if Condition.HELD in words:
+        return exits.HELD
+    return exits.FOUND if words & {Condition.CONFLICT, Condition.ERROR} else exits.OK
+
+
+def _words(found: Standing) -> str:
+    """The state of a file, or the states of the files of a folder."""
+    if found.condition is not None:
+        return found.condition
+    counts = (found.counts or {}).items()
+    return ", ".join(f"{count:,} {word}" for word, count in counts) or "no files"
 
 
 def describe(found: Status, profile: Profile) -> Iterator[str]:
@@ -170,25 +216,48 @@ def why(call: Call, path: str) -> None:
 
 
 def relative(call: Call, path: str) -> str:
-    """A path as the vault calls it: an absolute one below the folder is shortened."""
+    """A path as the vault calls it.
+
+    An absolute one below the folder or the mount is shortened, and so is one that is relative to a
+    working directory in there. Any other is taken for what the vault calls it already.
+    """
     shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    places = list(_places(call))
     if not shown.startswith("/"):
-        return shown.removeprefix("./")
-    for place in _places(call):
+        here = _working_directory()
+        if not any((here + "/").startswith(place) for place in places):
+            return shown.removeprefix("./")
+        shown = os.path.normpath(f"{here}/{shown}")
+    for place in places:
         if (shown + "/").startswith(place):
-            return shown.removeprefix(place)
+            return shown[len(place) :]
     return shown
+
+
+def _working_directory() -> str:
+    """Without a look at it: it may be in a drive that nobody serves."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - text is what it is compared with
+    except OSError:
+        return "/"
 
 
 def _places(call: Call) -> Iterator[str]:
     """Where what is in the vault is shown, each with a `/` at its end."""
     profile = call.profile
-    yield str(profile.folder.path).rstrip("/") + "/"
+    yield from _spellings(str(profile.folder.path))
     if profile.folder.kind == "drive":
         with suppress(NotRunning):
             drive = call.client.status().drive
             if drive is not None and drive.at is not None:
-                yield drive.at.rstrip("/") + "/"
+                yield from _spellings(drive.at)
+
+
+def _spellings(place: str) -> Iterator[str]:
+    """A place as it was given, and as the system calls it; without a look at the place itself."""
+    above, name = os.path.split(place.rstrip("/"))
+    yield f"{place.rstrip('/')}/"
+    yield f"{os.path.realpath(above).rstrip('/')}/{name}/"
 
 
 def _explain(told: dict[str, Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Version,
         Waiting,
     )
+    from vaultsync.core.standing import Standing
 
 
 class Content(Protocol):
@@ -453,6 +454,13 @@ class Vault(Protocol):
 
         Keys: path, decision (a verb or `nothing`), reason, ignored (the rule or null), local, base,
         remote (each an object or null), waiting (an object or null).
+        """
+        ...
+
+    def standing(self, path: str) -> Standing:
+        """How one path stands; of a folder, how many files below it stand how.
+
+        Raises NotFound when neither side is known to have anything there.
         """
         ...
 

@@ -190,6 +190,10 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
     async def why(request: Request) -> object:
         return await run_in_threadpool(vault.why, _path(request))
 
+    async def standing(request: Request) -> object:
+        found = await run_in_threadpool(vault.standing, _path(request))
+        return wire.standing_to_json(found)
+
     async def pin(request: Request) -> object:
         path, pinned = _path(request), request.query_params.get("pinned", "1") != "0"
         await run_in_threadpool(lambda: vault.pin(path, pinned=pinned))
@@ -208,7 +212,7 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
         return run
 
     looking = {"about": about, "status": status, "waiting": waiting, "conflicts": conflicts}
-    looking |= {"held": held}
+    looking |= {"held": held, "why": why, "standing": standing}
     steering = {
         "sync": command(vault.sync),
         "pause": command(vault.pause),
@@ -222,7 +226,7 @@ def application(vault: Vault, stop: Callable[[], None]) -> Starlette:
     past = past_api.looking(vault.past, _in_own_thread), past_api.acting(vault.past, _in_own_thread)
     return Starlette(
         routes=[
-            *(_route(name, endpoint, "GET") for name, endpoint in (looking | {"why": why}).items()),
+            *(_route(name, endpoint, "GET") for name, endpoint in looking.items()),
             *(_route(name, endpoint, "POST") for name, endpoint in steering.items()),
             *(_route(name, endpoint, "GET") for name, endpoint in past[0].items()),
             *(_route(name, endpoint, "POST") for name, endpoint in past[1].items()),

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import AnotherInstance, Blocked
-from vaultsync.state.store import Damaged, Store
+from vaultsync.state.connection import Damaged
+from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

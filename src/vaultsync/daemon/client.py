@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vaultsync.core.model import Held, Status, Waiting
+    from vaultsync.core.standing import Standing
 
 ANSWER_SECONDS = 30.0
 """How long to wait for an answer that needs no work."""
@@ -86,6 +87,10 @@ class Client:
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path, as JSON-ready values."""
         return self._ask("GET", "why", path=path)  # type: ignore[no-any-return]
+
+    def standing(self, path: str) -> Standing:
+        """How one path stands; of a folder, how many files below it stand how."""
+        return wire.standing_from_json(self._ask("GET", "standing", path=path))
 
     def pin(self, path: str, *, pinned: bool) -> None:
         """Keep a file of the drive, or all below a folder of it, on this machine, or no longer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import sqlite3
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,23 +13,26 @@ from vaultsync.core.errors import Blocked, NotFound, Retry, VaultsyncError
 from vaultsync.core.ignore import FILE
 from vaultsync.core.model import Mount
 from vaultsync.daemon.binding import DATABASE, move_aside, moved_aside, open_store
-from vaultsync.daemon.marks import FileMarks
+from vaultsync.daemon.delivery import Delivery
+from vaultsync.daemon.marks import FileMarks, shown
 from vaultsync.daemon.mounting import Mounting
 from vaultsync.daemon.pins import Pins
 from vaultsync.daemon.rules import LONGEST, Rules, Seen
 from vaultsync.mount.cache.cache import Cache
 from vaultsync.mount.drive import SMALL, Drive
 from vaultsync.mount.keeping import FEW
+from vaultsync.mount.onlookers import Onlookers
 from vaultsync.mount.ports import NodeKind
 from vaultsync.mount.tree.tree import Tree
 from vaultsync.state.drive import DriveStore
-from vaultsync.state.store import Damaged, Store
+from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vaultsync.config import Profile
     from vaultsync.core.ports import Clock
+    from vaultsync.core.standing import Shown
     from vaultsync.daemon.home import Watch
     from vaultsync.paths import Places
     from vaultsync.remote.bucket import Bucket
@@ -79,8 +81,8 @@ class DriveFile:
         tree, contents, pins = self.drive
         try:
             node = tree.find(FILE)
-        except (sqlite3.DatabaseError, VaultsyncError) as error:
-            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+        except VaultsyncError as error:
+            raise OSError(errno.EIO, error.message) from error
         if node is None:
             return None, "" if seen is not None else None
         now = (node.id, node.change, node.size)
@@ -132,6 +134,7 @@ class DriveHome:
         self._tree: Tree | None = None
         self._pins: Pins | None = None
         self._mounting: Mounting | None = None
+        self._delivery: Delivery | None = None
         self._aside: tuple[str, ...] = ()
         self.rules = Rules(self._ignore, profile.folder.ignore)
         self.whole = SMALL
@@ -158,11 +161,15 @@ class DriveHome:
         store = stack.enter_context(DriveStore(self._file))
         cache = Cache(store, self._contents, self._reach, self._limit(None))
         stack.callback(cache.close)
-        marks = FileMarks(self._file, lambda: self._engine)
+        marks = FileMarks(self._file, lambda: self._engine, self.rules.rule)
         stack.callback(marks.close)
         owner = (os.getuid(), os.getgid())
         tree = Tree(store, cache, owner=owner, dirty=self._dirty, marks=marks)
         stack.callback(_close, tree)
+        self._delivery = Delivery(tree, marks.row, lambda: self._engine, self.rules)
+        if self._profile.drive.fsync == "remote":
+            tree.deliver = self._delivery.wait
+        tree.glances = Onlookers(self._profile.drive.onlookers)
         if cache.losses:
             log.error("Contents of %d files are gone from %s.", len(cache.losses), self._contents)
         pins = marks.pins = Pins(tree, cache)
@@ -177,7 +184,8 @@ class DriveHome:
             resized=lambda size: setattr(cache, "limit", self._limit(size)),
             ended=lambda: self._dirty("", False),
         )
-        drive.lookup = marks.row
+        drive.keeping.lookup = marks.row
+        drive.keeping.missing = self._look_there
         cache.relocate = drive.relocate
         drive.invalidate = mounting.telling(pins.noticed)
         stack.callback(self._forget)
@@ -191,6 +199,7 @@ class DriveHome:
 
     def _forget(self) -> None:
         self._drive = self._cache = self._tree = self._pins = self._mounting = None
+        self._delivery = None
         self._ignore.drive = None
 
     def listen(self) -> None:
@@ -240,12 +249,12 @@ class DriveHome:
         try:
             while self._sure.keep(store.row) >= FEW:
                 pass
+            if self._delivery is not None:
+                self._delivery.turned()
         except OSError as error:
             raise Blocked(
                 f"The drive cannot be written: {error.strerror}.", "Make room on the disk."
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
 
     def warnings(self) -> tuple[str, ...]:
         """See `home.Home`."""
@@ -262,6 +271,12 @@ class DriveHome:
         cache, mounting = self._cache, self._mounting
         found = Mount() if mounting is None else mounting.state()
         return found if cache is None else replace(found, cached=cache.used, limit=cache.limit)
+
+    def show(self, path: str) -> Shown | None:
+        """See `home.Home`."""
+        tree = self._tree
+        node = None if tree is None else tree.find(path)
+        return None if node is None else shown(node)
 
     def pin(self, path: str, *, pinned: bool) -> None:
         """See `home.Home`."""
@@ -281,6 +296,11 @@ class DriveHome:
 
     def _limit(self, gigabytes: float | None) -> int:
         return int((self._profile.drive.cache_gb if gigabytes is None else gigabytes) * GB)
+
+    def _look_there(self, path: str) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.errands.ask(path, there=True)
 
     def _dirty(self, path: str, writing: bool) -> None:
         engine = self._engine

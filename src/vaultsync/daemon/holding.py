@@ -50,6 +50,21 @@ def waiting(
     }
 
 
+def held_back(
+    held: Sequence[Held], conflicts: Sequence[str], store: Store, path: str
+) -> Waiting | None:
+    """One path as `waiting` tells of it; None when it is not held."""
+    for item in held:
+        guard = Guard(item.guard)
+        if guard is Guard.CONFLICTS:
+            found = path in conflicts
+        else:
+            found = any(store.held.holds(one, path) for one in _meant(guard))
+        if found:
+            return Waiting(path, "held", item.reason, HINT)
+    return None
+
+
 def warnings(held: Sequence[Held], names: Lookalikes) -> tuple[str, ...]:
     """A sentence for each guard that holds something, and one about names that look alike."""
     found = [f"Held: {item.reason} {HINT}" for item in held]
@@ -94,5 +109,10 @@ def _paths(item: Held, conflicts: Sequence[str], store: Store) -> Iterator[str]:
     if guard is Guard.CONFLICTS:
         yield from conflicts
         return
-    for one in DELETIONS if guard is Guard.VAULT else (guard,):
+    for one in _meant(guard):
         yield from (path for path in store.held.paths(one) if not path.endswith("/"))
+
+
+def _meant(guard: Guard) -> tuple[Guard, ...]:
+    """The guards whose pending files are meant."""
+    return tuple(DELETIONS) if guard is Guard.VAULT else (guard,)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import TYPE_CHECKING, Protocol
 
 from vaultsync.core import names
 from vaultsync.core.errors import Usage
+from vaultsync.core.standing import Shown
 from vaultsync.daemon.binding import DATABASE, locked, move_aside, open_store
 from vaultsync.daemon.rules import FolderFile, Rules
 from vaultsync.daemon.watching import Watching
@@ -110,6 +113,10 @@ class Home(Protocol):
         """The drive and its mount; None for a folder. Called from any thread."""
         ...
 
+    def show(self, path: str) -> Shown | None:
+        """What is at a path now; the empty one is the whole. Called from any thread."""
+        ...
+
     def pin(self, path: str, *, pinned: bool) -> None:
         """Keep a file, or all below a folder, on this machine, or no longer. From any thread.
 
@@ -193,6 +200,16 @@ class FolderHome:
     def mount(self) -> Mount | None:
         """There is none."""
         return None
+
+    def show(self, path: str) -> Shown | None:
+        """See `Home`."""
+        if ".." in path.split("/"):
+            return None
+        try:
+            found = os.lstat(self._root / path)
+        except (OSError, ValueError):
+            return None
+        return Shown(stat.S_ISDIR(found.st_mode))
 
     def pin(self, path: str, *, pinned: bool) -> None:  # noqa: ARG002
         """See `Home`."""

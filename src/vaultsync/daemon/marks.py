@@ -1,6 +1,6 @@
 """The extended attributes `user.vaultsync.*`: how a file of the drive stands, and whether it stays.
 
-status   synced, online-only, pending, uploading, conflict or error
+status   a word of `core.standing.Condition`
 pinned   1 or 0; can be set
 etag     of the version in the vault that a file is
 version  its VersionId, where the bucket keeps versions
@@ -13,8 +13,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from vaultsync.core.model import Verb
-from vaultsync.core.names import is_conflict
+from vaultsync.core.standing import Condition, Shown
+from vaultsync.daemon.standing import Standings
 from vaultsync.mount.holding import tag
 from vaultsync.mount.ports import Node, NodeKind
 from vaultsync.mount.tree.attributes import OWN
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from vaultsync.sync.engine import Engine
 
 _YES, _NO = (b"1", b"yes", b"true", b"on"), (b"0", b"no", b"false", b"off")
-_FAULTS = ("blocked", "error", "failed", "refused")
-"""Reasons for waiting that do not pass by themselves."""
+
+
+def shown(node: Node) -> Shown:
+    """A node as `core.standing` wants it."""
+    return Shown(node.kind is NodeKind.DIR, tag(node), node.here == 2)
 
 
 class FileMarks:
@@ -40,6 +43,7 @@ class FileMarks:
     Args:
         database: The engine's rows.
         engine: Gives the engine, while there is one.
+        rule: Gives the rule by which a path is ignored, or None.
 
     Attributes:
         tree: Knows the paths of nodes.
@@ -49,11 +53,19 @@ class FileMarks:
     tree: Tree | None = None
     pins: Pins | None = None
 
-    def __init__(self, database: Path, engine: Callable[[], Engine | None]) -> None:
+    def __init__(
+        self,
+        database: Path,
+        engine: Callable[[], Engine | None],
+        rule: Callable[[str], str | None],
+    ) -> None:
         self._database = database
         self._engine = engine
+        self._rule = rule
         self._lock = threading.Lock()
         self._store: Store | None = None
+        self._told: object = None
+        self._standings: Standings | None = None
 
     def get(self, node: Node, name: bytes) -> bytes:
         """See `mount.tree.attributes.Marks`."""
@@ -84,35 +96,30 @@ class FileMarks:
     def row(self, path: str) -> Row:
         """What the engine knows of a path."""
         with self._lock:
-            if self._store is None:
-                self._store = Store(self._database, readonly=True)
-            return self._store.row(path)
+            return self._rows.row(path)
 
     def close(self) -> None:
         """Close the rows."""
         with self._lock:
             if self._store is not None:
                 self._store.close()
-                self._store = None
+                self._store = self._standings = None
+
+    @property
+    def _rows(self) -> Store:
+        """With the lock."""
+        if self._store is None:
+            self._store = Store(self._database, readonly=True)
+        return self._store
 
     def _status(self, node: Node) -> str:
         path = None if self.tree is None else self.tree.path_of(node.id)
         if path is None:
-            return "pending"
+            return Condition.PENDING
         engine = self._engine()
-        if engine is not None:
-            for transfer in engine.status.transfers:
-                if transfer.path == path and transfer.verb is Verb.PUSH:
-                    return "uploading"
-            if any(item.path == path and item.code in _FAULTS for item in engine.waiting):
-                return "error"
-        if not self._agreed(node, path):
-            return "pending"
-        if is_conflict(path):
-            return "conflict"
-        return "synced" if node.here == 2 else "online-only"
-
-    def _agreed(self, node: Node, path: str) -> bool:
-        """Whether both sides have the file as it is."""
-        base = self.row(path).base
-        return base is not None and base.local_tag == tag(node)
+        told = None if engine is None else engine.status
+        with self._lock:
+            if self._standings is None or told is not self._told:
+                # Once for each turn of the engine: whoever lists a folder asks for many files.
+                self._told, self._standings = told, Standings(self._rows, engine, self._rule)
+            return self._standings.file(path, shown(node)).condition or Condition.PENDING

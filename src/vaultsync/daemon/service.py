@@ -27,7 +27,7 @@ from vaultsync.daemon.home import home
 from vaultsync.daemon.past import Past
 from vaultsync.daemon.rules import SETTLING
 from vaultsync.daemon.view import View
-from vaultsync.state.store import Damaged
+from vaultsync.state.connection import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

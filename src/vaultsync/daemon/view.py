@@ -10,9 +10,11 @@ from vaultsync.core.errors import Retry, SignIn, VaultsyncError
 from vaultsync.core.model import Held, State, Status, Waiting
 from vaultsync.daemon import answers, holding
 from vaultsync.daemon.binding import DATABASE
+from vaultsync.daemon.standing import Standings
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
+    from vaultsync.core.standing import Standing
     from vaultsync.daemon.assembly import Assembly
     from vaultsync.daemon.home import Home, Watch
     from vaultsync.paths import Places
@@ -110,6 +112,14 @@ class View:
         waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
         with self._reader() as store:
             return answers.why(store, path, self._home.rules.rule(path), waiting)
+
+    def standing(self, path: str) -> Standing:
+        """How one path stands; of a folder, how many files below it stand how."""
+        if self._engine is None and not (self._places.state_dir / DATABASE).exists():
+            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
+        with self._reader() as store:
+            standings = Standings(store, self._engine, self._home.rules.rule, self._trouble)
+            return standings.tell(path, self._home.show)
 
     def _warnings(self) -> tuple[str, ...]:
         """What is not as it should be, although everything goes on."""

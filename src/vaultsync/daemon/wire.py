@@ -22,6 +22,7 @@ from vaultsync.core.model import (
     Version,
     Waiting,
 )
+from vaultsync.core.standing import Condition, Standing
 
 SCHEMA = 1
 """Version of the envelope; it changes only when a field changes its meaning or goes away."""
@@ -93,6 +94,21 @@ def waiting_to_json(item: Waiting) -> dict[str, Any]:
 def waiting_from_json(told: dict[str, Any]) -> Waiting:
     """The item that `waiting_to_json` described."""
     return Waiting(**told | {"next_try": _seconds(told["next_try"])})
+
+
+def standing_to_json(found: Standing) -> dict[str, Any]:
+    """How a path stands as JSON-ready values."""
+    return asdict(found) | {
+        "condition": None if found.condition is None else str(found.condition),
+        "next_try": _text(found.next_try),
+    }
+
+
+def standing_from_json(told: dict[str, Any]) -> Standing:
+    """What `standing_to_json` described."""
+    word = told["condition"]
+    condition = None if word is None else Condition(word)
+    return Standing(**told | {"condition": condition, "next_try": _seconds(told["next_try"])})
 
 
 def held_to_json(item: Held) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from vaultsync.core.errors import Blocked, Fatal, Retry, Stale, VaultsyncError
 from vaultsync.core.model import Entry, Kind, is_stand_in, stand_in
 from vaultsync.core.names import conflict_digest, conflict_name, original_name, parent
-from vaultsync.mount.holding import Held, Snapshot, Target, tag
+from vaultsync.mount.holding import Held, Target, tag
 from vaultsync.mount.keeping import Keeping
 from vaultsync.mount.nothing import NoBin
 from vaultsync.mount.ports import NodeKind
+from vaultsync.mount.snapshot import Photographer
 from vaultsync.mount.staged import DriveCommitted, DriveStaged, read_token, verified
 from vaultsync.mount.tree.grafting import Values
 from vaultsync.mount.walk import Walk, directory_entry
@@ -54,6 +55,7 @@ class Drive:
 
     Attributes:
         invalidate: Told what the kernel must not believe any more, while it is mounted.
+        keeping: Finds out what is in the vault, and what is not there any more.
         bin: The trash, in which there is never anything.
     """
 
@@ -73,26 +75,17 @@ class Drive:
         self._device = device
         self._clock = clock
         self._ignored = ignored
-        self._keeping = Keeping(tree)
+        self.keeping = Keeping(tree)
         tree.rescued = self._rescued
         self.bin = NoBin()
 
-    @property
-    def lookup(self) -> Callable[[str], Row] | None:
-        """Gives the row of a path, from any thread (see `relocate`); None: nobody can be asked."""
-        return self._keeping.lookup
-
-    @lookup.setter
-    def lookup(self, lookup: Callable[[str], Row]) -> None:
-        self._keeping.lookup = lookup
-
     def keep(self, row: Callable[[str], Row]) -> int:
         """Find out which pushes have arrived; see `Keeping.keep`."""
-        return self._keeping.keep(row)
+        return self.keeping.keep(row)
 
     def relocate(self, node: Node) -> bool:
         """Find out where content is that is not at its origin; see `Keeping.relocate`."""
-        return self._keeping.relocate(node)
+        return self.keeping.relocate(node)
 
     def check(self) -> None:
         """The tree is there as long as the database is, and that is looked after elsewhere."""
@@ -158,7 +151,8 @@ class Drive:
             raise Stale(f"'{path}' is no file any more")
         if node.kind is NodeKind.LINK:
             return self.open(path, replace(entry, tag=found.tag))
-        return Snapshot.take(self._tree, self._contents, node, self._scratch, self.entry)
+        taking = Photographer(self._tree, self._contents, node, self.entry)
+        return taking.take(self._scratch)
 
     def stage(
         self,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,15 +12,11 @@ from vaultsync.core.model import is_stand_in
 from vaultsync.local.content import CHUNK, Closing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from vaultsync.core.model import Entry
     from vaultsync.mount.ports import Contents, Node
     from vaultsync.mount.tree.tree import Tree
-
-LONGEST = 256 << 20
-"""Bytes of a file that never holds still, up to which a copy of it is taken in one go."""
 
 
 def tag(node: Node) -> str:
@@ -30,7 +24,13 @@ def tag(node: Node) -> str:
     return f"{node.id}.{node.change}"
 
 
-class _Whole(Closing, ABC):
+def changed_at(node: Node, name: str) -> int | None:
+    """The `change` of a node that a tag of it was given at; None when it is not one of it."""
+    number, _, change = name.partition(".")
+    return int(change) if number == str(node.id) and change.isdigit() else None
+
+
+class Whole(Closing, ABC):
     """What all contents do with their pieces."""
 
     entry: Entry
@@ -64,7 +64,7 @@ class _Whole(Closing, ABC):
         return digest.hexdigest()
 
 
-class Target(_Whole):
+class Target(Whole):
     """A symbolic link's content: its target."""
 
     def __init__(self, entry: Entry, target: bytes) -> None:
@@ -76,7 +76,7 @@ class Target(_Whole):
         return self._target[offset : offset + length]
 
 
-class Held(_Whole):
+class Held(Whole):
     """A file's content, as long as it is this version; what is not here is fetched.
 
     Args:
@@ -142,76 +142,3 @@ class Held(_Whole):
     def _require(self) -> None:
         if not self._tree.is_at(self._node.id, self._change):
             raise Stale(f"'{self._path}' changed while it was read")
-
-
-class Snapshot(_Whole):
-    """A copy of a file as it was at one moment, under no name.
-
-    Args:
-        entry: The version that the file was then.
-        descriptor: The copy; owned from now on.
-    """
-
-    def __init__(self, entry: Entry, descriptor: int) -> None:
-        self.entry = entry
-        self._descriptor = descriptor
-
-    @classmethod
-    def take(
-        cls,
-        tree: Tree,
-        contents: Contents,
-        node: Node,
-        scratch: Path,
-        entry: Callable[[Node], Entry | None],
-    ) -> Snapshot:
-        """Copy a file while nobody can write to it.
-
-        Raises:
-            Stale: It is not all here, or too long to let its writers wait.
-            Blocked: There is no room for a copy.
-        """
-        descriptor = os.open(scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            with tree.store.lock:
-                tree.settle(node)
-                found = _momentary(entry(node), node)
-                source = contents.descriptor(node)
-                try:
-                    _copy(source, descriptor, node.size)
-                finally:
-                    os.close(source)
-            return cls(replace(found, sha256=None), descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise Stale("no moment of the file can be had") from error
-            raise Blocked("There is no room for a copy.", "Free some space.") from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return these bytes of the copy."""
-        return os.pread(self._descriptor, min(length, self.entry.size - offset), offset)
-
-    def close(self) -> None:
-        """Drop the copy. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def _momentary(entry: Entry | None, node: Node) -> Entry:
-    if entry is None or node.here != 2 or node.size > LONGEST:
-        raise Stale("no moment of the file can be had")
-    return entry
-
-
-def _copy(source: int, target: int, size: int) -> None:
-    done = 0
-    while done < size:
-        count = os.copy_file_range(source, target, size - done, done, done)
-        if not count:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        done += count

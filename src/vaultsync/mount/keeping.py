@@ -7,6 +7,7 @@ fetched from there.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from vaultsync.core.model import Kind
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FEW = 200
 """Files that are looked at in one call."""
+PAUSE = 5.0
+"""Seconds before `missing` is told of the same version again."""
 
 
 class Keeping:
@@ -32,10 +35,14 @@ class Keeping:
     Attributes:
         lookup: Gives the row of a path, from any thread; for content that is to be read and is not
             where it was. None: nobody can be asked.
+        missing: Told, from any thread, of a path whose version was not found in the vault any
+            more: it should be looked at there.
     """
 
     def __init__(self, tree: Tree) -> None:
         self.lookup: Callable[[str], Row] | None = None
+        self.missing: Callable[[str], object] = lambda _: None
+        self._told: dict[int, tuple[str | None, float]] = {}
         self._tree = tree
         self._dirty = 0
         self._moved = 0
@@ -57,8 +64,21 @@ class Keeping:
         return sum(self._found(node, row) for node in nodes) + self._follow(row, limit)
 
     def relocate(self, node: Node) -> bool:
-        """Find out where content is that is not at its origin any more; whether that is known."""
-        return self.lookup is not None and self._found(node, self.lookup)
+        """Find out where content is that is not at its origin any more; whether that is known.
+
+        When it is not, `missing` is told, once in a while: whoever reads it may try again at once.
+        """
+        if self.lookup is not None and self._found(node, self.lookup):
+            return True
+        now = time.monotonic()
+        etag, told = self._told.get(node.id, (None, -PAUSE))
+        if etag != node.o_etag or now - told >= PAUSE:
+            if len(self._told) >= FEW:
+                self._told.clear()
+            self._told[node.id] = node.o_etag, now
+            for path in self._tree.paths_of(node.id):
+                self.missing(path)
+        return False
 
     def _follow(self, row: Callable[[str], Row], limit: int) -> int:
         """Look at clean files whose origin is not where they are: they were renamed.

@@ -265,10 +265,13 @@ class FileSystem(Protocol):
         """Open a directory. ENOTDIR."""
         ...
 
-    def read(self, node: int, handle: int, offset: int, size: int, *, wait: bool) -> bytes:
+    def read(
+        self, node: int, handle: int, offset: int, size: int, *, wait: bool, pid: int = 0
+    ) -> bytes:
         """Exactly the bytes asked for, cut at the end of the file.
 
-        EIO when they are not here and cannot be had: never zeros instead.
+        `pid` is who asks, as in `Caller`: what a handle is read for decides whether more than that
+        may be fetched. EIO when they are not here and cannot be had: never zeros instead.
         """
         ...
 
@@ -302,7 +305,10 @@ class FileSystem(Protocol):
         ...
 
     def fsync(self, node: int, handle: int, *, data_only: bool) -> None:
-        """Return once content and metadata would survive a power cut."""
+        """Return once content and metadata would survive a power cut, or more than that.
+
+        What is waited for beyond is for the owner of the drive to say. EIO when it cannot be had.
+        """
         ...
 
     def setattr(self, caller: Caller, node: int, changes: Changes, *, wait: bool) -> Node:
@@ -385,9 +391,12 @@ class Contents(Protocol):
     Attributes:
         peek: Gives the `Node` of an inode, if there is one in memory; called with the lock. The
             file system sets it.
+        exact: Whether the machine has run since `recovered` was last called: rows have forgotten
+            nothing then but what `measure` tells of. A power cut may take more.
     """
 
     peek: Callable[[int], Node | None]
+    exact: bool
 
     def usable(self, node: Node, offset: int, size: int) -> bool:
         """Whether those bytes are here, so that `read` would not have to wait."""
@@ -453,12 +462,16 @@ class Contents(Protocol):
         """The row knows of all that was written to this dirty content so far."""
         ...
 
-    def measure(self, node: Node) -> tuple[int, int | None] | None:
+    def measure(self, node: int) -> tuple[int, int | None] | None:
         """Size of the cache file, and when it was written to since `settled`, if it was.
 
-        The time is in nanoseconds. Asked at the start for dirty content, whose last writes the row
-        may not know. None when there is no file.
+        The time is in nanoseconds. Asked at the start for dirty content, by its node's number, for
+        its last writes may not be in the row. None when there is no file.
         """
+        ...
+
+    def recovered(self) -> None:
+        """All dirty content was looked at: rows and files agree."""
         ...
 
     def fill(self, node: Node, data: bytes) -> None:

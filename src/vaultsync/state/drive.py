@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from vaultsync.core.errors import Blocked
+from vaultsync.state.connection import Connection, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,8 @@ class DriveStore:
             change what he has in memory together with the rows, holds it meanwhile.
         db: The connection, to be used with the lock held, by the modules of this room only.
 
-    Raises Blocked when the database cannot be read or written.
+    Whatever uses the connection raises Blocked when the database cannot be read or written just
+    now, and Damaged when it is broken.
     """
 
     def __init__(self, file: Path) -> None:
@@ -40,14 +41,19 @@ class DriveStore:
         self._depth = 0
         self._named = False
         self.lock = threading.RLock()
-        self.db = sqlite3.connect(
-            f"{file.absolute().as_uri()}?mode=rw",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=30,
-            cached_statements=256,
-        )
+        try:
+            self.db = sqlite3.connect(
+                f"{file.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=30,
+                cached_statements=256,
+                factory=Connection,
+            )
+        except sqlite3.DatabaseError as error:
+            raise translated(file, error) or error from error
+        self.db.file = file
         self.db.execute("PRAGMA synchronous = NORMAL")
 
     @contextmanager
@@ -65,19 +71,14 @@ class DriveStore:
                 self._depth = 1
                 try:
                     yield
-                except BaseException:
-                    self.db.execute("ROLLBACK")
-                    raise
                 finally:
                     self._depth = 0
                 self.db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
+            except BaseException:
+                # A full disk has ended it already.
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
-                raise Blocked(
-                    f"The state database {self._file} cannot be written: {error}.",
-                    "Free some space on its disk, or make it writable.",
-                ) from error
+                raise
 
     def sync(self) -> None:
         """Return once all that was committed would survive a power cut. The lock is not needed.

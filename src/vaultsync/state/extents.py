@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vaultsync.state.drive import DriveStore
 
 _BOOT = "drive.boot"
+_RECOVERED = "drive.recovered"
 
 # A directory's pin counts for all below it. What has no name any more may be open in a kernel that
 # outlived us, and its origin may be gone from the vault: it stays.
@@ -131,12 +132,26 @@ class ExtentStore:
 
     def boot(self) -> str | None:
         """The boot of the machine in which extents were recorded."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (_BOOT,)).fetchone()
-        return None if row is None else str(row[0])
+        return self._meta(_BOOT)
 
     def set_boot(self, boot: str) -> None:
         """Note the boot of the machine."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot))
+        self._set_meta(_BOOT, boot)
+
+    def recovered_boot(self) -> str | None:
+        """The boot of the machine in which all dirty content was last looked at."""
+        return self._meta(_RECOVERED)
+
+    def set_recovered_boot(self, boot: str) -> None:
+        """Note that it was looked at, in this boot of the machine."""
+        self._set_meta(_RECOVERED, boot)
+
+    def _meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def _held(row: tuple[int, int, int, int, str | None, str | None]) -> Held:

@@ -274,6 +274,15 @@ class HeldRows:
                 return
             after, left = found[-1][0], left - len(found) if left > 0 else left
 
+    def holds(self, guard: Guard, path: str) -> bool:
+        """Whether a path is among them."""
+        found = self._db.execute(
+            f"SELECT 1 FROM path WHERE path = ? AND b_kind IS NOT NULL"  # noqa: S608
+            f" AND {_PENDING[guard]} AND {_NOT_LET}",
+            (path, f"let {guard} "),
+        ).fetchone()
+        return found is not None
+
     def _start(self, guard: Guard) -> float:
         """From when on the guard counts."""
         return float(self._meta(f"counted {guard}") or 0.0)

@@ -104,16 +104,17 @@ class NodeRows:
         self._db.execute("DELETE FROM node WHERE id = ?", (node,))
         self._db.execute("DELETE FROM xattr WHERE node = ?", (node,))
         self._db.execute("DELETE FROM extent WHERE node = ?", (node,))
+        self._db.execute("DELETE FROM displaced WHERE node = ?", (node,))
 
     def loose(self) -> list[int]:
         """The nodes without names: unlinked, but open when that was done."""
         rows = self._db.execute("SELECT id FROM node WHERE nlink = 0").fetchall()
         return [int(number) for (number,) in rows]
 
-    def dirty(self) -> list[int]:
-        """The nodes whose content may differ from what their origin names."""
-        rows = self._db.execute("SELECT id FROM node WHERE dirty = 1").fetchall()
-        return [int(number) for (number,) in rows]
+    def dirty(self) -> dict[int, int]:
+        """The nodes whose content may differ from what their origin names, with their sizes."""
+        rows = self._db.execute("SELECT id, size FROM node WHERE dirty = 1").fetchall()
+        return {int(number): int(size) for number, size in rows}
 
     def pinned_elsewhere(self) -> list[int]:
         """The files that are pinned, and not all here. Walks all rows: for the start."""
@@ -137,6 +138,27 @@ class NodeRows:
             (node, limit),
         ).fetchall()
         return [int(number) for (number,) in rows]
+
+    # Files without names that may get one again
+
+    def displaced(self) -> dict[int, tuple[int, bytes]]:
+        """All of them, each with the directory that it was in and its name there."""
+        rows = self._db.execute("SELECT node, parent, name FROM displaced").fetchall()
+        return {int(node): (int(parent), bytes(name)) for node, parent, name in rows}
+
+    def displace(self, node: int, parent: int, name: bytes) -> None:
+        """Note that a file has lost its last name, and which it was."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO displaced (node, parent, name) VALUES (?, ?, ?)",
+            (node, parent, name),
+        )
+
+    def forget_displaced(self, node: int | None = None) -> None:
+        """Forget that of a node (None: of all)."""
+        if node is None:
+            self._db.execute("DELETE FROM displaced")
+        else:
+            self._db.execute("DELETE FROM displaced WHERE node = ?", (node,))
 
     # Names
 

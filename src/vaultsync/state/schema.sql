@@ -1,4 +1,4 @@
--- Version 3 of the state database, as a new one is made; `upgrades/` brings older ones to it. Losing this file is safe: without it the engine starts with an
+-- Version 4 of the state database, as a new one is made; `upgrades/` brings older ones to it. Losing this file is safe: without it the engine starts with an
 -- empty base, which can only merge and never delete.
 
 -- One row per path that either side shows or both agreed on. Directories end with '/'.
@@ -157,6 +157,14 @@ CREATE TABLE reply (
     node    INTEGER NOT NULL              -- what it was about or made; 0: nothing to tell
 );
 
+-- Files that the engine took their last name from while somebody may have them open: what is written
+-- to one of them later is given a name beside the one that it had.
+CREATE TABLE displaced (
+    node   INTEGER PRIMARY KEY,
+    parent INTEGER NOT NULL,     -- the directory's node
+    name   BLOB NOT NULL         -- in it, at that time
+);
+
 -- What this database belongs to (vault, identity id, bucket, prefix, root marker).
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -185,4 +193,4 @@ WHEN OLD.b_kind IS NOT NEW.b_kind OR OLD.b_size IS NOT NEW.b_size BEGIN
                       - iif(OLD.b_kind IN ('file', 'link'), OLD.b_size, 0);
 END;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

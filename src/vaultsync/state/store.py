@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vaultsync.core.errors import Blocked, Fatal
 from vaultsync.core.model import Absence, Base, Entry, Kind, Row, Verb
+from vaultsync.state.connection import Damaged, translated
 from vaultsync.state.events import Events
 from vaultsync.state.held import HeldRows
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-VERSION = 3
+VERSION = 4
 CHUNK = 1000
 """Rows fetched at once: a reader never holds a cursor open while rows are being written."""
 
@@ -36,12 +37,6 @@ _UPSERT = (
     + ", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])
 )
 _ABSENCE = {1: Absence.ONCE, 2: Absence.CONFIRMED}
-
-
-class Damaged(Fatal):
-    """The database file cannot be read. It is safe to move it aside and start with an empty one."""
-
-    code = "state-damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +185,19 @@ class Store:
     # Rows
 
     def row(self, path: str) -> Row:
-        """All that is known about one path; an empty row when nothing is."""
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM path WHERE path = ?", (path,)).fetchone()  # noqa: S608
-        row = Row(path) if found is None else _row(found)
-        return self._with_intents([row])[0]
+        """All that is known about one path; an empty row when nothing is.
+
+        Raises Blocked and Damaged as `transaction` does.
+        """
+        try:
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM path WHERE path = ?",  # noqa: S608
+                (path,),
+            ).fetchone()
+            row = Row(path) if found is None else _row(found)
+            return self._with_intents([row])[0]
+        except sqlite3.DatabaseError as error:
+            raise translated(self._file, error) or error from error
 
     def rows(self, at: str = "", after: str = "") -> Iterator[Row]:
         """Yield the rows at and below a path in order; rows written meanwhile may be among them.

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import Blocked, Fatal, Retry, SignIn, VaultsyncError
 from vaultsync.core.model import State, Status, Waiting
-from vaultsync.state.store import Damaged
+from vaultsync.state.connection import Damaged
 from vaultsync.sync.agenda import Agenda
 from vaultsync.sync.backlog import Backlog
+from vaultsync.sync.errands import Errands
 from vaultsync.sync.flight import Flight
 from vaultsync.sync.guard import Guards
 from vaultsync.sync.observe import Observer
@@ -41,9 +42,10 @@ PROBE_SIGN_IN = 2.0
 class Engine:
     """Keeps a local and a remote side the same.
 
-    One thread calls `turn`. `mark`, `request_sync`, `pause` and `resume` may be called from any
-    thread; `status`, `waiting`, `served`, `at_rest` and `trouble` (why nothing can go on, and how
-    often it was tried) are what the last turn published.
+    One thread calls `turn`. `errands.ask`, `mark`, `request_sync`, `pause` and `resume` may be
+    called from any thread; `status`, `waiting`, `served`, `at_rest`, `trouble` (why nothing can go
+    on, and how often it was tried) and `tries_again` (when it is tried next, seconds since the
+    epoch) are what the last turn published.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Engine:
             restless,
             self.settings.lanes,
         )
+        self.errands = Errands(store, flight, backlog, observer, restless)
         self._paused = False
         self.status = Status(State.STARTING)
         self.waiting: tuple[Waiting, ...] = ()
@@ -101,6 +104,7 @@ class Engine:
         self.lookalikes = self._observer.lookalikes
         self.at_rest = False
         self.trouble: tuple[VaultsyncError, int] | None = None
+        self.tries_again: float | None = None
         with store.transaction():
             store.renew_intents(self._observer.lasting())
             for row in store.deleting():
@@ -163,6 +167,8 @@ class Engine:
                 if report.task is None:
                     self._probed(report.outcome)
             self._recorder.record(reports)
+            if self._may_start():
+                self.errands.run()
             self._observe()
             if self._may_start():
                 self._backlog.retry()
@@ -284,6 +290,8 @@ class Engine:
         self.waiting = waiting
         self.served = observer.served
         self.lookalikes = observer.lookalikes
+        wait = max(0.0, gate.due - self._clock.monotonic())
+        self.tries_again = None if gate.open else self._clock.now() + wait
         self.trouble = None if gate.error is None else (gate.error, gate.tries)
         self.at_rest = resting and gate.open and not self._paused
         self.status = Status(

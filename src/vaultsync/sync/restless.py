@@ -113,6 +113,12 @@ class Restless:
         file = self._files.get(path)
         return 0.0 if file is None else max(0.0, file.last + file.pause - self._now())
 
+    def excuse(self, path: str) -> None:
+        """Somebody waits for a file to be sent: it has no pause before it."""
+        file = self._files.get(path)
+        if file is not None:
+            file.sent = 0
+
     def reason(self, path: str) -> Stale:
         """Why a file waits."""
         file = self._files.get(path)

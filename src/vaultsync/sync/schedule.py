@@ -249,10 +249,12 @@ class Delays:
         """Let a path that was just taken wait a moment longer."""
         self._held[path] = replace(delay, due=self._clock.monotonic() + FIRST_RETRY)
 
-    def hurry(self) -> None:
-        """Let everything be tried again now."""
+    def hurry(self, path: str | None = None) -> None:
+        """Let a path (None: everything) be tried again now."""
         now = self._clock.monotonic()
-        self._held = {path: replace(delay, due=now) for path, delay in self._held.items()}
+        for one, delay in self._held.items():
+            if path in (None, one):
+                self._held[one] = replace(delay, due=now)
 
     def release(self, path: str) -> None:
         """A path has changed: if it was blocked, it need not wait any longer."""

@@ -352,13 +352,13 @@ def test_holes_are_made_and_found(world: World) -> None:
 
 def test_descriptors_and_measures(world: World) -> None:
     node = world.add(b"", dirty=True)
-    assert world.cache.measure(node) is None
+    assert world.cache.measure(node.id) is None
     world.write(node, 0, b"hello")
-    assert world.cache.measure(node) == (5, world.path(node).stat().st_mtime_ns)
+    assert world.cache.measure(node.id) == (5, world.path(node).stat().st_mtime_ns)
     world.cache.settled(node)
-    assert world.cache.measure(node) == (5, None)
+    assert world.cache.measure(node.id) == (5, None)
     world.write(node, 0, b"hello!")
-    assert world.cache.measure(node) == (6, world.path(node).stat().st_mtime_ns)
+    assert world.cache.measure(node.id) == (6, world.path(node).stat().st_mtime_ns)
     descriptor = world.cache.descriptor(node)
     assert os.read(descriptor, 10) == b"hello!"
     os.close(descriptor)

@@ -50,6 +50,7 @@ class MemoryFiles:
 
     def __init__(self, place: Path | None = None) -> None:
         self.cold: set[int] = set()
+        self.readers: set[int] = set()
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.synced: list[int] = []
@@ -296,7 +297,10 @@ class MemoryFiles:
         self._handle += 1
         return self._handle
 
-    def read(self, node: int, handle: int, offset: int, size: int, *, wait: bool) -> bytes:
+    def read(
+        self, node: int, handle: int, offset: int, size: int, *, wait: bool, pid: int = 0
+    ) -> bytes:
+        self.readers.add(pid)
         if node in self.cold:
             if not wait:
                 raise WouldBlock

@@ -302,6 +302,29 @@ def test_signal_that_does_not_kill_breaks_nothing_off(wired: Wire, files: Memory
     assert wired.answer() == (waits, 0, b"content")
 
 
+def test_who_reads_is_told(wired: Wire, files: MemoryFiles) -> None:
+    node = a_file(files)
+    wired.ask(wire.READ, reading(), node=node.id, pid=77)
+    assert files.readers == {77}
+
+
+def test_sync_that_has_begun_keeps_nobody_who_is_killed(
+    wired: Wire, files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def fsync(*_arguments: Any, data_only: bool) -> None:
+        begun.set()
+        assert go.wait(LIMIT)
+
+    monkeypatch.setattr(files, "fsync", fsync)
+    sent = wired.send(wire.FSYNC, pack("<QII", 5, 0, 0), node=ROOT)
+    assert begun.wait(LIMIT)
+    interrupt(wired, sent)
+    assert wired.answer() == (sent, errno.EINTR, b"")
+    go.set()
+
+
 def test_write_that_has_begun_is_not_broken_off(
     wired: Wire, files: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,7 +522,7 @@ def test_who_has_waited_too_long_is_not_answered_behind_the_end(
     pool = wired.kernel._pool
     with pool._changed:
         assert pool._changed.wait_for(lambda: not pool._busy, LIMIT)
-    wired.ours.setblocking(False)  # noqa: FBT003 - the socket's own
+    wired.ours.setblocking(False)
     with pytest.raises(BlockingIOError):
         wired.answer()
     wired.close()

@@ -165,7 +165,7 @@ CASES: dict[str, tuple[int, bytes, Any, tuple[Any, ...], bytes]] = {
         wire.READ,
         pack("<QQIIQII", 5, 4096, 100, 0, 0, 0, 0),
         b"content",
-        ("read", 9, 5, 4096, 100, False),
+        ("read", 9, 5, 4096, 100, False, 77),
         b"content",
     ),
     "write": (

@@ -45,6 +45,7 @@ class FolderContents:
         self.cleaned: list[int] = []
         self.looked: int = 0
         self.peek: Callable[[int], Node | None] = lambda _: None
+        self.exact = True
 
     def file(self, node: Node) -> Path:
         return self._folder / str(node.id)
@@ -178,12 +179,15 @@ class FolderContents:
         with suppress(FileNotFoundError):
             os.utime(self.file(node), ns=(0, 0))
 
-    def measure(self, node: Node) -> tuple[int, int | None] | None:
+    def measure(self, node: int) -> tuple[int, int | None] | None:
         try:
-            found = self.file(node).stat()
+            found = (self._folder / str(node)).stat()
         except FileNotFoundError:
             return None
         return found.st_size, found.st_mtime_ns or None
+
+    def recovered(self) -> None:
+        self.exact = True
 
     def space(self) -> Space:
         return Space(4096, 1000, 500, 400, 1000, 500)

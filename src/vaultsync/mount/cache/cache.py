@@ -57,6 +57,7 @@ class Cache:
         peek: As in `ports.Contents`; the tree sets it.
         relocate: Asked, without the lock, for a new origin of content that is not at its old one
             any more: it changes the node's, if it knows one, and tells whether it does.
+        exact: As in `ports.Contents`.
         losses: Nodes whose dirty content was not there at the start: it is lost.
     """
 
@@ -94,9 +95,10 @@ class Cache:
         )
         self._reader = Reader(store, self._files, self._shelf, self._hydration, self._sealing)
         self.peek: Callable[[int], Node | None] = lambda _: None
-        self.losses = self._shelf.losses = clear(
-            store, self._rows, self._files, Path("/proc/sys/kernel/random/boot_id")
-        )
+        found = clear(store, self._rows, self._files, Path("/proc/sys/kernel/random/boot_id"))
+        self.losses = self._shelf.losses = found.losses
+        self._boot = found.boot
+        self.exact = bool(found.boot) and self._rows.recovered_boot() == found.boot
 
     def __enter__(self) -> Self:
         """Return self."""
@@ -364,19 +366,22 @@ class Cache:
             self._files.give(handle)
 
     def settled(self, node: Node) -> None:
-        """The row knows of all that was written to this dirty content; `measure` tells of more."""
+        """The row knows of all that was written to this dirty content."""
         self._files.date(node.id, SETTLED)
 
-    def measure(self, node: Node) -> tuple[int, int | None] | None:
-        """Size of the cache file, and when it was written to since `settled`, if it was.
-
-        The time is in nanoseconds, None for not at all. Without a file there is nothing to tell.
-        """
-        status = self._files.status(node.id)
+    def measure(self, node: int) -> tuple[int, int | None] | None:
+        """Size of the cache file, and when it was written to since `settled`, if it was."""
+        status = self._files.status(node)
         if status is None:
             return None
         when = status.st_mtime_ns
         return status.st_size, when if when > SETTLED else None
+
+    def recovered(self) -> None:
+        """All dirty content was looked at: rows and files agree."""
+        with self._store.transaction():
+            self._rows.set_recovered_boot(self._boot)
+        self.exact = True
 
     def space(self) -> Space:
         """The room of the disk that the cache is on; what is kept free is not available."""

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,37 +18,58 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def clear(store: DriveStore, rows: ExtentStore, files: Files, boot_id: Path) -> list[int]:
+_BATCH = 500
+"""Rows that are changed in one transaction: others want to write, too."""
+
+
+class Found(NamedTuple):
+    """What the cache found at its start.
+
+    Attributes:
+        losses: The nodes whose dirty content is lost.
+        boot: Which boot of the machine this is; empty when that cannot be told.
+    """
+
+    losses: list[int]
+    boot: str
+
+
+def clear(store: DriveStore, rows: ExtentStore, files: Files, boot_id: Path) -> Found:
     """Remove files that no row speaks of, and rows' claims that no file bears out.
 
     Of files, only their being there is looked at; what is in them is checked when they are opened.
+    Nobody else uses the drive's rows yet.
 
     Args:
         store: The drive's rows.
         rows: Those that say what is here.
         files: The cache folder; its use of the disk is counted.
         boot_id: The kernel's file that tells one boot of the machine from another.
-
-    Returns:
-        The nodes whose dirty content is lost.
     """
     losses: list[int] = []
-    with store.transaction():
+    gone: list[int] = []
+    with store.lock:
         held = {one.id: one for one in rows.all_held()}
         # Extents are claims for one boot only: `hydration` says why.
         boot = _boot(boot_id)
         same = bool(boot) and rows.boot() == boot
-        there = _files(files, {id_ for id_, one in held.items() if same or one.here == 2})
-        for one in held.values():
-            if one.id in there or (one.here == 2 and one.size == 0):
-                continue
-            if one.dirty or one.o_etag is None:
-                _log.error("The content of node %d is lost: its file is not there.", one.id)
-                losses.append(one.id)
-            else:
-                rows.nothing(one.id)
+    there = _files(files, {id_ for id_, one in held.items() if same or one.here == 2})
+    for one in held.values():
+        if one.id in there or (one.here == 2 and one.size == 0):
+            continue
+        if one.dirty or one.o_etag is None:
+            _log.error("The content of node %d is lost: its file is not there.", one.id)
+            losses.append(one.id)
+        else:
+            gone.append(one.id)
+    for start in range(0, len(gone), _BATCH):
+        with store.transaction():
+            for node in gone[start : start + _BATCH]:
+                rows.nothing(node)
+    # In the end: until then, whoever starts anew has to find the same.
+    with store.transaction():
         rows.set_boot(boot)
-    return losses
+    return Found(losses, boot)
 
 
 def _files(files: Files, wanted: set[int]) -> set[int]:

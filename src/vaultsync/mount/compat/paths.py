@@ -219,7 +219,8 @@ class Paths:
 
     def read(self, path: str | None, size: int, offset: int, handle: int) -> bytes:
         """Exactly the bytes asked for, cut at the end."""
-        return self._files.read(self._node(path, handle), handle, offset, size, wait=True)
+        node, pid = self._node(path, handle), self._who()[2]
+        return self._files.read(node, handle, offset, size, wait=True, pid=pid)
 
     def write(
         self, path: str | None, data: bytes, offset: int, handle: int, *, append: bool = False

@@ -45,6 +45,8 @@ _UNMOUNTED = frozenset({errno.ENODEV, errno.ECONNABORTED, errno.ENOTCONN, errno.
 _UNKNOWN = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Answers to an invalidation of what the kernel does not know (any more)."""
 _SIGKILL_BIT = 1 << 8
+_UNHEARD = frozenset({wire.READ, wire.FSYNC, wire.FSYNCDIR})
+"""Operations that may end with nobody to hear of it."""
 
 
 class Keeper(Protocol):
@@ -296,14 +298,14 @@ class Kernel:
 
         Of a disk, nobody expects that a signal with a handler breaks off a call: programs with a
         timer would fail. So only those are let go who are being killed, where the call has not
-        begun, or is a read and so changes nothing.
+        begun, or is a read or a sync and so changes nothing.
         """
         (unique,) = wire.INTERRUPT_IN.unpack_from(m, wire.HEADER_SIZE)
         job = self._pool.find(unique)
         if job is None:
             return
         _, _, pid = wire.CALLER.unpack_from(job.message, 24)
-        if _dying(pid) and self._pool.withdraw(job, running=job.opcode == wire.READ):
+        if _dying(pid) and self._pool.withdraw(job, running=job.opcode in _UNHEARD):
             self._write(replies.error(unique, errno.EINTR))
 
 

@@ -264,7 +264,9 @@ class Operations:
 
     def _read(self, m: memoryview, _size: int, unique: int, node: int, wait: bool) -> Reply:
         handle, offset, size = wire.READ_IN.unpack_from(m, _BODY)
-        return replies.data(unique, self._files.read(node, handle, offset, size, wait=wait))
+        _, _, pid = wire.CALLER.unpack_from(m, 24)
+        content = self._files.read(node, handle, offset, size, wait=wait, pid=pid)
+        return replies.data(unique, content)
 
     def _write(self, m: memoryview, size: int, unique: int, node: int, wait: bool) -> Reply:
         handle, offset, length, flags = wire.WRITE_IN.unpack_from(m, _BODY)

@@ -117,10 +117,14 @@ class Files(Naming):
         if synced.kind is NodeKind.FILE:
             self.contents.sync(synced)
         self.store.sync()
+        if synced.kind is NodeKind.FILE:
+            self.deliver(synced)
 
     # Reading and writing
 
-    def read(self, node: int, handle: int, offset: int, size: int, *, wait: bool) -> bytes:
+    def read(
+        self, node: int, handle: int, offset: int, size: int, *, wait: bool, pid: int = 0
+    ) -> bytes:
         """See `ports.FileSystem`."""
         with self.store.lock:
             wanted = self.file(node)
@@ -130,7 +134,17 @@ class Files(Naming):
             if not wait and not self.contents.usable(wanted, offset, size):
                 raise WouldBlock
             self.looked_at(wanted)
-        return self.contents.read(wanted, offset, size)
+        ahead = wanted.here == 2 or self._reads_on(handle, pid)
+        return self.contents.read(wanted, offset, size, ahead=ahead)
+
+    def _reads_on(self, number: int, pid: int) -> bool:
+        """Whether a handle's reader may want what follows; it is asked once who that is."""
+        handle = self._handles.get(number)
+        if handle is None:
+            return True
+        if handle.glances is None:
+            handle.glances = self.glances(pid)
+        return not handle.glances
 
     def write(
         self,
@@ -153,6 +167,7 @@ class Files(Naming):
             if not size:
                 return 0
             self._soil(written, kill=kill)
+            self.noted(written, offset, offset + size)
             try:
                 done = self.contents.write(written, offset, data)
             except OSError:
@@ -289,6 +304,7 @@ class Files(Naming):
                     self._strip(node)
             return
         sparse = size > node.size or node.holes
+        self.noted(node, min(size, node.size), max(size, node.size))
         if not self._entire(node):
             with Change(self) as change:
                 # What is not all here becomes dirty together with being empty: before, it had
@@ -314,7 +330,7 @@ class Files(Naming):
     def _cut(self, node: Node, size: int, *, kill: bool) -> None:
         """Make content that is all here shorter: not before the row says so, it may be refused."""
         self._soil(node, kill=kill)
-        if size and self.contents.measure(node) is None:
+        if size and self.contents.measure(node.id) is None:
             raise OSError(errno.EIO, "the content is lost")
         with Change(self) as change:
             self._sized(change, node, size, kill=kill)
@@ -355,6 +371,7 @@ class Files(Naming):
         with self._whole(node, wait=wait, over=offset) as wanted:
             self.adopt(handle, wanted, writes=True)
             self._soil(wanted, kill=kill)
+            self.noted(wanted, offset, offset + length)
             try:
                 self.contents.allocate(wanted, mode, offset, length)
             except OSError:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vaultsync.mount.ports import ROOT, Contents, Dirty, Node, NodeKind
@@ -15,10 +17,10 @@ from vaultsync.mount.tree.change import Change
 from vaultsync.mount.tree.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vaultsync.state.drive import DriveStore
 
+Noted = Callable[[int, int], object]
+"""Told of a range of bytes: the first one, and the one after the last."""
 _QUIET = 1.0
 """Seconds between two announcements of writes to one node."""
 
@@ -30,18 +32,23 @@ class Handle:
     Attributes:
         node: Which.
         writes: It was opened for writing.
+        glances: Its reader only looks into files; None: nobody has asked yet.
     """
 
     node: Node
     writes: bool
+    glances: bool | None = None
 
 
 class Ground(Memory):
     """References, open files, and names that come and go.
 
     Attributes:
-        rescued: Makes the name of a file that was replaced or removed in the vault's name, and is
-            written to by a program that had it open since before this process, of the old one.
+        rescued: Makes, of the old name, that of a file that was replaced or removed in the vault's
+            name, and is written to all the same.
+        deliver: Called, without the lock, at the end of each fsync of a file; what it raises is
+            what that fails with.
+        glances: Tells whether a process only looks into files (see `onlookers`).
     """
 
     def __init__(
@@ -50,9 +57,13 @@ class Ground(Memory):
         super().__init__(store, contents, dirty, keep)
         self._removals = 0
         self._renames = 0
-        # Taken from their names by the engine while nobody knew who had them open for writing.
-        self._displaced: dict[int, tuple[int, bytes]] = {}
+        # Files that the engine took the last name of. Somebody may write to one of them still: who
+        # had it open before this process, or finds it by what the kernel knew a moment ago.
+        with store.lock:
+            self._displaced = self.rows.displaced()
         self.rescued: Callable[[bytes], bytes] = lambda name: name + b" (rescued)"
+        self.deliver: Callable[[Node], None] = lambda _: None
+        self.glances: Callable[[int], bool] = lambda _: False
         self._references: dict[int, int] = {}
         self._forgotten: set[int] = set()
         # A process before this one may have told the kernel of references and handles.
@@ -64,6 +75,7 @@ class Ground(Memory):
         # What was announced as still open for writing: its end is announced too.
         self._written: set[int] = set()
         self._told: dict[int, float] = {}
+        self._watched: dict[int, list[Noted]] = {}
 
     def dismiss(self, node: Node) -> None:
         """Forget a node that is gone."""
@@ -163,14 +175,22 @@ class Ground(Memory):
             change.reap(node)
 
     def displace(self, parent: Node, name: bytes, node: Node) -> None:
-        """Note that the engine takes a name from a file, of which old handles may not be known."""
-        if not self._exact and node.kind is NodeKind.FILE and node.nlink == 1:
+        """Note, within a change, that the engine takes a name from what somebody may hold."""
+        if node.kind is not NodeKind.FILE or node.nlink != 1:
+            return
+        if not self._exact or self._held(node.id):
+            self.rows.displace(node.id, parent.id, name)
             self._displaced[node.id] = (parent.id, name)
 
     def rescue(self, change: Change, node: Node) -> None:
         """Give a file that was displaced, and is about to be written to, a name again."""
-        place = self._displaced.pop(node.id, None)
-        if place is None or node.nlink:
+        place = self._displaced.get(node.id)
+        if place is None:
+            return
+        # When that has happened, and not before: a write that fails may be tried again.
+        change.then(partial(self._displaced.pop, node.id, None))
+        self.rows.forget_displaced(node.id)
+        if node.nlink:
             return
         number, old = place
         name = self.rescued(old)
@@ -235,8 +255,28 @@ class Ground(Memory):
             self._written.clear()
             for number in self.rows.loose():
                 change.reap(self.node(number))
+            self.rows.forget_displaced()
+            self._displaced.clear()
             self.rows.forget_replies()
             self._exact = True
+
+    # Watching what is written
+
+    def watch(self, node: Node, noted: Noted) -> None:
+        """Have each range told, from now on, before it is written to, cut, filled or emptied."""
+        self._watched.setdefault(node.id, []).append(noted)
+
+    def unwatch(self, node: Node, noted: Noted) -> None:
+        """The end of that."""
+        self._watched[node.id].remove(noted)
+        if not self._watched[node.id]:
+            del self._watched[node.id]
+
+    def noted(self, node: Node, start: int, stop: int) -> None:
+        """Tell that the bytes [start, stop) are about to change."""
+        if self._watched:
+            for tell in self._watched.get(node.id, ()):
+                tell(start, stop)
 
     # Open files
 

@@ -13,6 +13,9 @@ from vaultsync.mount.tree.listing import Listing
 if TYPE_CHECKING:
     from vaultsync.state.drive import DriveStore
 
+_BATCH = 100
+"""Dirty files that are looked at in one go at the start."""
+
 
 class Tree(Attributes, Listing, Grafting):
     """Inodes and names in the database, bytes in the cache.
@@ -53,11 +56,34 @@ class Tree(Attributes, Listing, Grafting):
                 now = change.now
                 columns = (NodeKind.DIR, 0o755, uid, gid, 2, now, now, now, now, 0, 0, None, 0, 0)
                 self.rows.insert_root((*columns, None, 2, 0, 0, None, None, None))
-            for number in self.rows.dirty():
-                self._recover(change, self.node(number))
+        self._recover_all()
 
-    def _recover(self, change: Change, node: Node) -> None:
-        """Let a dirty file's row catch up with what a crash kept from it.
+    def _recover_all(self) -> None:
+        """Let the rows of dirty files catch up with what a crash kept from them.
+
+        Most know all: nothing was written since. A few at a time, for others want to write as well.
+        """
+        with self.store.lock:
+            sizes = self.rows.dirty()
+        dirty = list(sizes)
+        for start in range(0, len(dirty), _BATCH):
+            with self.store.lock:
+                found = {one: self.contents.measure(one) for one in dirty[start : start + _BATCH]}
+                changed = [one for one in found if not self._complete(sizes[one], found[one])]
+                if changed:
+                    self.fetch(changed)
+                    with Change(self) as change:
+                        for one in changed:
+                            self._recover(change, self.node(one), found[one])
+        self.contents.recovered()
+
+    def _complete(self, size: int, measured: tuple[int, int | None] | None) -> bool:
+        """Whether a row knows all that was done to its content, and all that it knows was done."""
+        return self.contents.exact and (measured or (0, None)) == (size, None)
+
+    @staticmethod
+    def _recover(change: Change, node: Node, measured: tuple[int, int | None] | None) -> None:
+        """Let one row catch up.
 
         `change` grows in any case: the content may be another one than at the last value that
         somebody was told, and must not pass for that.
@@ -65,7 +91,6 @@ class Tree(Attributes, Listing, Grafting):
         change.touch(node)
         node.change += 1
         node.sha256 = None
-        measured = self.contents.measure(node)
         if measured is None:
             return
         node.size, written = measured
