@@ -7,6 +7,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from vaultsync.mount.tree.files import KEEP_SIZE, PUNCH_HOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vaultsync.mount.ports import Node
 
@@ -209,11 +209,9 @@ class Durable:
 
     def _sync(self, sync: Callable[[int], None], descriptor: int) -> None:
         sync(descriptor)
-        self.synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        self.synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
-    def _write(
-        self, write: Callable[..., int], descriptor: int, data: bytes, offset: int
-    ) -> int:
+    def _write(self, write: Callable[..., int], descriptor: int, data: bytes, offset: int) -> int:
         self.synced.append("write")
         return write(descriptor, data, offset)
 

@@ -499,7 +499,7 @@ def test_who_has_waited_too_long_is_not_answered_behind_the_end(
     pool = wired.kernel._pool
     with pool._changed:
         assert pool._changed.wait_for(lambda: not pool._busy, LIMIT)
-    wired.ours.setblocking(False)  # noqa: FBT003 - the socket's own
+    wired.ours.setblocking(False)
     with pytest.raises(BlockingIOError):
         wired.answer()
     wired.close()

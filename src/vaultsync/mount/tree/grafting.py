@@ -286,18 +286,14 @@ class Grafting(Naming):
 
     # Paths
 
-    def _compare(
-        self, change: Change, path: str, node: Node | None, expected: Expected
-    ) -> None:
+    def _compare(self, change: Change, path: str, node: Node | None, expected: Expected) -> None:
         if node is not None:
             # Settled with the change, or else not at all: memory has to know which.
             change.touch(node)
         if not expected(node):
             raise Stale(f"'{path}' changed in the drive")
 
-    def _there(
-        self, change: Change, path: str, expected: Expected
-    ) -> tuple[Node, bytes, Node]:
+    def _there(self, change: Change, path: str, expected: Expected) -> tuple[Node, bytes, Node]:
         place = self._place(path)
         node = self._at(place)
         self._compare(change, path, node, expected)
