@@ -73,7 +73,7 @@ class Drive:
         self._device = device
         self._clock = clock
         self._ignored = ignored
-        self._keeping = Keeping(tree)
+        self._keeping = Keeping(tree, ignored)
         tree.rescued = self._rescued
         self.bin = NoBin()
 
@@ -88,7 +88,10 @@ class Drive:
 
     def keep(self, row: Callable[[str], Row]) -> int:
         """Find out which pushes have arrived; see `Keeping.keep`."""
-        return self._keeping.keep(row)
+        found = self._keeping.keep(row)
+        for effects in self._keeping.strays():
+            self._tell(effects)
+        return found
 
     def relocate(self, node: Node) -> bool:
         """Find out where content is that is not at its origin; see `Keeping.relocate`."""
