@@ -298,13 +298,18 @@ class MemorySide:
         self.mutations.append(("delete", path))
         self.fault("after delete", path)
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+    def apply(
+        self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None, op: str = ""
+    ) -> Entry:
         self.fault("apply", path)
         self._expect(path, expected)
         old = self.files[path]
-        self._put(path, old.data, mtime_ns or old.mtime_ns, mode or old.mode, old.ops)
+        self.mutations.append(("apply", path))
+        ops = (op, *old.ops) if self.remote and op else old.ops
+        self._put(path, old.data, mtime_ns or old.mtime_ns, mode or old.mode, ops)
         entry = self._file(path, fully=True)
         assert entry is not None
+        self.fault("after apply", path)
         return entry
 
     def set_aside(self, path: str, expected: Entry) -> str:

@@ -16,8 +16,6 @@ from tests.e2e.conftest import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vaultsync.config import Cloud
-
 LIMIT = 60.0
 """Seconds for a program that uses the drive."""
 
@@ -49,23 +47,13 @@ class DriveMachine(Machine):
 
     holder: subprocess.Popen[str] | None = None
 
+    def __init__(self, home: Path, name: str) -> None:
+        super().__init__(home, name, drive=True)
+
     @property
     def point(self) -> Path:
         """Where it is mounted."""
         return self.folder
-
-    def init(self, cloud: Cloud) -> None:
-        """Write the configuration: this vault, this device's drive."""
-        ids = {
-            "--region": cloud.region,
-            "--user-pool": cloud.user_pool_id,
-            "--client": cloud.client_id,
-            "--identity-pool": cloud.identity_pool_id,
-            "--bucket": cloud.bucket,
-            "--endpoint": cloud.endpoint_url,
-            "--drive": str(self.folder),
-        }
-        self.run("init", *(word for pair in ids.items() for word in pair))
 
     def mount(self, *options: str) -> None:
         """Mount in the foreground of a process of ours; return once it is served."""

@@ -237,6 +237,23 @@ def test_mounting_in_the_background_starts_the_daemon(pair: Pair) -> None:
         desk.run("stop")
 
 
+def test_a_line_of_fstab_mounts_it(pair: Pair) -> None:
+    _, desk = pair
+    helper = [sys.executable, "-c", "from vaultsync.cli.fstab import main; main()"]
+    options = f"rw,noauto,user,x-gvfs-show,cache_size=0.5,config_dir={desk.config_dir}"
+    line = [*helper, "default", str(desk.point), "-n", "-o", options]
+    try:
+        subprocess.run(line, env=desk.environment, timeout=LIMIT, check=True)
+        desk.write("a.txt", "a\n")
+        assert desk.drive()["limit"] == 500_000_000
+        again = subprocess.run(line, env=desk.environment, timeout=LIMIT, check=False)
+        assert again.returncode == 32
+        desk.run("unmount")
+    finally:
+        desk.close()
+        desk.run("stop")
+
+
 def test_the_manager_hears_of_the_mount_and_its_end(pair: Pair) -> None:
     _, desk = pair
     desk.up()

@@ -132,12 +132,12 @@ class Journal:
                 operation.apply()
             else:
                 waiting.append(operation)
-        self._waiting = [
-            replace(one, rests_on=tuple(rest for rest in one.rests_on if rest not in chosen))
-            if any(rest in chosen for rest in one.rests_on)
-            else one
-            for one in waiting
-        ]
+        # Each refers to earlier ones, which may be other objects by now.
+        renewed: dict[Operation, Operation] = {}
+        for one in waiting:
+            rests_on = tuple(renewed[rest] for rest in one.rests_on if rest not in chosen)
+            renewed[one] = one if rests_on == one.rests_on else replace(one, rests_on=rests_on)
+        self._waiting = list(renewed.values())
 
 
 def survivor(inode: Inode, chance: random.Random) -> State:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -289,9 +290,13 @@ def test_metadata_is_changed_without_sending_content(
     after = side.apply("f.txt", before, 123, None)
     assert (after.mtime_ns, after.mode) == (123, 0o640)
     assert (after.sha256, after.ops, after.size) == (before.sha256, before.ops, before.size)
-    again = side.apply("f.txt", after, None, 0o751)
+    again = side.apply("f.txt", after, None, 0o751, "o2")
     assert (again.mtime_ns, again.mode) == (123, 0o751)
-    assert (again.sha256, again.ops) == (before.sha256, before.ops)
+    assert (again.sha256, again.ops) == (before.sha256, ("o2", *before.ops))
+    seen = side.look("f.txt")
+    assert seen is not None
+    assert replace(seen, stamp=None) == again
+    assert side.recover("f.txt", "o2", "") == seen
     found = foreign.get_object(Bucket=make.bucket, Key=PREFIX + "f.txt")
     with found["Body"] as body:
         assert body.read() == data
@@ -311,7 +316,7 @@ def test_changing_metadata_keeps_what_other_programs_wrote(make: Making, foreign
     side = make.side()
     entry = side.look("f")
     assert entry is not None
-    side.apply("f", entry, 5, 0o600)
+    side.apply("f", entry, 5, 0o600, "o")
     head = foreign.head_object(Bucket=make.bucket, Key=PREFIX + "f")
     assert head["Metadata"] == {"owner": "them", "mtime": "0.000000005", "mode": "0100600"}
     assert head["CacheControl"] == "no-cache"

@@ -25,11 +25,26 @@ RULES = (
         (
             Edit(
                 "sync/executor.py",
-                "if self.staged is None or self.base is None:\n            return None",
-                "if self.staged is None or self.base is not None:\n            return None",
+                "if self.base is None:\n            return None",
+                "if self.base is not None:\n            return None",
             ),
         ),
         (_LATE + "test_what_was_edited_while_an_upload_had_no_answer_meets_only_itself",),
+    ),
+    Rule(
+        "R1: metadata",
+        "A change of metadata carries an operation id and is journalled like an upload.",
+        (
+            Edit(
+                "sync/executor.py",
+                "return Prepared(action, _adjusted(action, op), op=op)",
+                "return Prepared(action, op=op)",
+            ),
+        ),
+        (
+            _LATE + "test_a_change_of_mode_without_an_answer_is_our_own",
+            _LATE + "test_a_change_of_mode_that_arrives_late_is_our_own",
+        ),
     ),
     Rule(
         "R1: after a crash",

@@ -102,6 +102,44 @@ def test_an_upload_that_arrives_late_is_our_own(device: Device) -> None:
     assert device.local.tree() == device.vault.tree() == {"a": b"two"}
 
 
+@pytest.mark.parametrize("wanted", [("apply", "a"), ("after apply", "a")])
+def test_a_change_of_mode_without_an_answer_is_our_own(
+    device: Device, wanted: tuple[str, str]
+) -> None:
+    """Rule R1: what was changed back meanwhile does not come again from the vault."""
+    device.local.write("a", b"one", 0o644)
+    device.settle()
+    device.local.write("a", b"one", 0o755)
+    happened = without_answer(device, wanted, lambda: device.local.write("a", b"one", 0o644))
+    device.settle()
+    assert happened
+    device.settle()
+    assert device.local.files["a"].mode == device.vault.files["a"].mode == 0o644
+
+
+def test_a_change_of_mode_that_arrives_late_is_our_own(device: Device) -> None:
+    """A zombie: it was looked for and not there, then it arrives after it was changed back."""
+    device.local.write("a", b"one", 0o644)
+    device.settle()
+    device.local.write("a", b"one", 0o755)
+    late: list[Version] = []
+
+    def fault(name: str, path: str) -> None:
+        if (name, path) == ("apply", "a") and not late:
+            now = device.vault.files["a"]
+            (op,) = (each.op for each in device.store.journal())
+            late.append(replace(now, mode=0o755, tag="late", ops=(op, *now.ops), stamp="late"))
+            device.local.write("a", b"one", 0o644)
+            raise Retry("no answer", unknown_outcome=True)
+
+    device.vault.fault = fault
+    device.settle()
+    assert late
+    device.vault.files["a"] = late[0]
+    device.settle()
+    assert device.local.files["a"].mode == device.vault.files["a"].mode == 0o644
+
+
 def lose_contact(device: Device, path: str) -> None:
     """A write to a path has no answer, was not carried out, and then the vault is out of reach."""
 

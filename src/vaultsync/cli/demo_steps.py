@@ -32,7 +32,7 @@ LIFETIME = 30
 _LETTER = "documents/letter.txt"
 _ARCHIVE = 60
 """Files whose deletion is more than anybody does by the way."""
-_FILM = 150_000_000
+FILM = 150_000_000
 """Bytes of a file that takes a moment to send."""
 
 
@@ -46,6 +46,9 @@ class World:
         laptop: Ann's first device.
         desktop: Ann's second device.
         other: Bob's device; he signs in and syncs nothing.
+        drive: Ann's third device, whose files are in a drive.
+        drive_daemon: That device's daemon, once it runs.
+        mountable: Whether this machine can mount a drive.
         lease: The first temporary credentials that Ann was given.
     """
 
@@ -54,7 +57,10 @@ class World:
     laptop: Device
     desktop: Device
     other: Device
+    drive: Device
+    mountable: bool
     lease: dict[str, Any] = field(default_factory=dict)
+    drive_daemon: int = 0
 
     @property
     def devices(self) -> tuple[Device, Device]:
@@ -130,8 +136,8 @@ def edits_travel(world: World) -> str:
     (world.desktop.folder / "photos/screens").rename(world.desktop.folder / "screenshots")
     settle(world.desktop, world.laptop)
     _same(world)
-    _expect((world.laptop.folder / "screenshots").is_dir(), "the renamed folder did not arrive")
-    _expect(not (world.laptop.folder / "photos/screens").exists(), "the old folder is still there")
+    expect((world.laptop.folder / "screenshots").is_dir(), "the renamed folder did not arrive")
+    expect(not (world.laptop.folder / "photos/screens").exists(), "the old folder is still there")
     return "two edits, twelve files renamed"
 
 
@@ -149,8 +155,8 @@ def conflict_keeps_both(world: World) -> str:
     settle(*world.devices, *world.devices)
     _same(world)
     copies = list((world.laptop.folder / "documents").glob("letter*"))
-    _expect({path.read_text() for path in copies} == versions, "a version of the letter is missing")
-    _expect(len(copies) == len(versions), "there are more copies than versions")
+    expect({path.read_text() for path in copies} == versions, "a version of the letter is missing")
+    expect(len(copies) == len(versions), "there are more copies than versions")
     return next(path.name for path in copies if path != world.laptop.folder / _LETTER)
 
 
@@ -161,7 +167,7 @@ def deletion_travels(world: World) -> str:
     (world.laptop.folder / gone).unlink()
     _same(world)
     went = before - paths(world.desktop.folder)
-    _expect(went == {gone}, f"what went is {sorted(went)}")
+    expect(went == {gone}, f"what went is {sorted(went)}")
     return gone
 
 
@@ -177,16 +183,16 @@ def mass_deletion_waits(world: World) -> str:
     try:
         world.laptop.settle()
     except CommandFailed as error:
-        _expect(error.word == "guard", error.message)
+        expect(error.word == "guard", error.message)
     world.desktop.settle()
     count = sum(item["count"] for item in world.laptop.run("held", "list"))
-    _expect(count == _ARCHIVE, f"{count} deletions are held")
+    expect(count == _ARCHIVE, f"{count} deletions are held")
     there = len(list((world.desktop.folder / "archive").iterdir()))
-    _expect(there == _ARCHIVE, f"{there} of the files are on the desktop")
-    _expect((world.desktop.folder / "documents/meanwhile.txt").is_file(), "a new file was held too")
+    expect(there == _ARCHIVE, f"{there} of the files are on the desktop")
+    expect((world.desktop.folder / "documents/meanwhile.txt").is_file(), "a new file was held too")
     world.laptop.run("held", "restore")
     _same(world)
-    _expect(len(list(archive.iterdir())) == _ARCHIVE, "not all files are back")
+    expect(len(list(archive.iterdir())) == _ARCHIVE, "not all files are back")
     return f"{count} deletions held, and the files brought back"
 
 
@@ -194,14 +200,14 @@ def daemon_is_killed(world: World) -> str:
     """A daemon killed in the middle of an upload goes on with it; nobody sees half a file."""
     world.laptop.run("stop")
     film = world.laptop.folder / "film.bin"
-    film.write_bytes(random.Random(2).randbytes(_FILM))  # noqa: S311 - a film, not a secret
+    film.write_bytes(random.Random(2).randbytes(FILM))  # noqa: S311 - a film, not a secret
     daemon = world.laptop.run("start")["pid"]
     parts, ends = 0, time.monotonic() + 60
     while not parts and time.monotonic() < ends:
         parts = world.laptop.run("status")["requests"].get("UploadPart", 0)
     os.kill(daemon, signal.SIGKILL)
     world.desktop.settle()
-    _expect(not (world.desktop.folder / "film.bin").exists(), "the upload was over already")
+    expect(not (world.desktop.folder / "film.bin").exists(), "the upload was over already")
     world.laptop.run("start")
     _same(world)
     again = world.laptop.run("status")["requests"].get("UploadPart", 0)
@@ -227,10 +233,10 @@ def strangers_are_refused(world: World) -> str:
         )
         for request in requests:
             code = _refusal(request, stranger)
-            _expect(code in ("AccessDenied", "403"), f"a stranger's request gave {code or 'data'}")
+            expect(code in ("AccessDenied", "403"), f"a stranger's request gave {code or 'data'}")
             asked += 1
     after = owner.get_object(Bucket=bucket, Key=key)["Body"].read()
-    _expect(after == before, "the letter was changed all the same")
+    expect(after == before, "the letter was changed all the same")
     return f"{asked} requests, all of them AccessDenied"
 
 
@@ -243,7 +249,7 @@ def session_expires(world: World) -> str:
     bucket, key = world.cloud.cloud.bucket, _key_of(world, _LETTER)
     code = _refusal(lambda s3: s3.get_object(Bucket=bucket, Key=key), world.s3(world.lease))
     gone = code in ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId")
-    _expect(gone, f"S3 answered {code or 'data'} to the old credentials")
+    expect(gone, f"S3 answered {code or 'data'} to the old credentials")
     (world.laptop.folder / "documents/after the session.txt").write_text("still here\n")
     _same(world)
     return f"{code} for the old ones after {LIFETIME} s"
@@ -262,16 +268,19 @@ def cloud_comes_back(world: World) -> str:
 
 def nothing_is_left(world: World) -> str:
     """Everything stops, and nothing is left running."""
-    for device in world.devices:
+    if world.mountable:
+        world.drive.run("unmount")
+    running = (*world.devices, world.drive) if world.mountable else world.devices
+    for device in running:
         device.run("stop")
         try:
             device.run("status")
         except CommandFailed as error:
-            _expect(error.word == "not-running", f"{device.name}: {error.message}")
+            expect(error.word == "not-running", f"{device.name}: {error.message}")
         else:
             raise Fatal(f"the daemon of the {device.name} still answers")
     world.cloud.stop()
-    return "both daemons and the cloud"
+    return f"{len(running)} daemons and the cloud"
 
 
 FOUNDATIONS = (cloud_starts, people_sign_up, daemons_start)
@@ -297,10 +306,11 @@ def _same(world: World) -> None:
     """Wait for rest and compare both folders; Fatal when they differ."""
     settle(*world.devices)
     found = differences(world.laptop.folder, world.desktop.folder)
-    _expect(not found, "; ".join(found[:3]) + (f"; {len(found) - 3} more" if found[3:] else ""))
+    expect(not found, "; ".join(found[:3]) + (f"; {len(found) - 3} more" if found[3:] else ""))
 
 
-def _expect(holds: bool, otherwise: str) -> None:
+def expect(holds: bool, otherwise: str) -> None:
+    """Raise Fatal with that sentence unless it holds."""
     if not holds:
         raise Fatal(otherwise)
 

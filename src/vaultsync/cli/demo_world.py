@@ -47,22 +47,27 @@ class Device:
 
     Attributes:
         name: Shown in the names of conflict copies.
-        folder: The synced folder.
+        folder: The synced folder, or where the drive is mounted.
+        is_drive: Which of the two.
         config_dir: Where configuration, state and socket are.
         environment: What its commands see.
     """
 
-    def __init__(self, home: Path, name: str, poll_seconds: float = 1) -> None:
+    def __init__(
+        self, home: Path, name: str, poll_seconds: float = 1, *, drive: bool = False
+    ) -> None:
         """Describe a device; nothing is started and no file made but its folder.
 
         Args:
             home: A folder to keep everything of this device in.
             name: The device's name.
             poll_seconds: How often it asks the vault for changes.
+            drive: Whether its files are in a drive, to be mounted at the folder.
         """
         self.name = name
         self.folder = home / name / "folder"
         self.config_dir = home / name / "config"
+        self.is_drive = drive
         self.folder.mkdir(parents=True)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(_SETTINGS)},
@@ -135,7 +140,7 @@ class Device:
         self.run("login", email, "--password-stdin", typed=password)
 
     def init(self, cloud: Cloud) -> None:
-        """Write the configuration: this vault, this device's folder."""
+        """Write the configuration: this vault, this device's folder or drive."""
         ids = {
             "--region": cloud.region,
             "--user-pool": cloud.user_pool_id,
@@ -143,7 +148,7 @@ class Device:
             "--identity-pool": cloud.identity_pool_id,
             "--bucket": cloud.bucket,
             "--endpoint": cloud.endpoint_url,
-            "--folder": str(self.folder),
+            "--drive" if self.is_drive else "--folder": str(self.folder),
         }
         self.run("init", *(word for pair in ids.items() for word in pair))
 

@@ -210,6 +210,11 @@ class Verb(StrEnum):
         """Whether the action removes something from a side."""
         return self in (Verb.DELETE_LOCAL, Verb.DELETE_REMOTE)
 
+    @property
+    def writes_remote(self) -> bool:
+        """Whether the action makes a version in the vault that carries its operation id."""
+        return self in (Verb.PUSH, Verb.APPLY_REMOTE)
+
 
 @dataclass(frozen=True, slots=True)
 class Action:

@@ -253,8 +253,19 @@ class Side(Protocol):
         """
         ...
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
-        """Set mtime and permission bits; return the entry as read back."""
+    def apply(
+        self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None, op: str = ""
+    ) -> Entry:
+        """Set mtime and permission bits; return the entry as it is then.
+
+        Args:
+            path: Where.
+            expected: The version to change; Stale when another one is there.
+            mtime_ns: None to leave it as it is.
+            mode: None to leave them as they are.
+            op: The operation id, which the remote side puts before those that the version carries;
+                `recover` finds it. The local side, which leaves no doubt, does not need one.
+        """
         ...
 
     def set_aside(self, path: str, expected: Entry) -> str:

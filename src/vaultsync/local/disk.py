@@ -251,7 +251,14 @@ class Disk:
         except ParentMissing:
             return
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+    def apply(
+        self,
+        path: str,
+        expected: Entry,
+        mtime_ns: int | None,
+        mode: int | None,
+        op: str = "",  # noqa: ARG002 - what is done here leaves no doubt
+    ) -> Entry:
         """Set mtime and permission bits of the expected version; return it as read back.
 
         Raises:

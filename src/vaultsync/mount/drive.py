@@ -272,7 +272,14 @@ class Drive:
             return
         self._remove(path.rstrip("/"), _is_a_directory if wants_directory else _is(expected))
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+    def apply(
+        self,
+        path: str,
+        expected: Entry,
+        mtime_ns: int | None,
+        mode: int | None,
+        op: str = "",  # noqa: ARG002 - what is done here leaves no doubt
+    ) -> Entry:
         """Set mtime and permission bits of the expected version; return it as it is then."""
         with self._tree.store.lock:
             effects = self._tree.adjust(path, _is(expected), mtime_ns=mtime_ns, mode=mode)

@@ -261,10 +261,13 @@ class Bucket:
             if self._listing.holds(path):
                 raise
 
-    def apply(self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None) -> Entry:
+    def apply(
+        self, path: str, expected: Entry, mtime_ns: int | None, mode: int | None, op: str = ""
+    ) -> Entry:
         """Set mtime and permission bits by copying the object onto itself.
 
-        None leaves a value as it is.
+        None leaves a value as it is. Where nothing binds an operation id to the bytes, it is not
+        noted.
         """
         if expected.kind is Kind.DIR:
             return expected
@@ -273,15 +276,14 @@ class Bucket:
         if head is None or head.etag != expected.tag:
             raise Stale(f"'{path}' is not what it was.")
         fields = metadata.times_and_mode(metadata.read(head).kind, mtime_ns, mode)
+        if op:
+            fields |= metadata.authored(Authorship(op, metadata.read(head).ops, self._device))
         if head.size:
-            self._copier.change(path, head, fields, at_once=self._copies_at_once())
-        else:
-            known = metadata.carried(head, _NOTHING.hexdigest(), _NOTHING_ETAG)
-            self._put_nothing(path, Condition(head.etag), known | fields, dict(head.headers))
-        now = self.look(path)
-        if now is None:
-            raise Stale(f"'{path}' is not there any more.")
-        return now
+            at_once = self._copies_at_once()
+            return _seen(head, *self._copier.change(path, head, fields, at_once=at_once))
+        fields = metadata.carried(head, _NOTHING.hexdigest(), _NOTHING_ETAG) | fields
+        written = self._put_nothing(path, Condition(head.etag), fields, dict(head.headers))
+        return _seen(head, fields, written)
 
     def set_aside(self, path: str, expected: Entry) -> str:
         """Copy a version to a conflict name, then delete it under its own.
@@ -371,8 +373,8 @@ class Bucket:
 
     def _put_nothing(
         self, path: str, condition: Condition, fields: dict[str, str], headers: dict[str, str]
-    ) -> None:
-        self._transport.put(
+    ) -> Written:
+        return self._transport.put(
             self._prefix + path,
             b"",
             condition,
@@ -386,6 +388,12 @@ def _condition(expected: Entry | None) -> Condition:
     if expected is None or expected.kind is Kind.DIR:
         return ABSENT
     return Condition(expected.tag)
+
+
+def _seen(before: Head, fields: dict[str, str], written: Written) -> Entry:
+    """The entry that a look would give once an object has got other metadata, without looking."""
+    now = Head(written.etag, before.size, "", written.version, written.checksum, fields)
+    return replace(metadata.read(now), stamp=None)
 
 
 def _entry(staged: Upload, written: Written) -> Entry:

@@ -168,7 +168,9 @@ class Copier:
             headers=copy.headers,
         )
 
-    def change(self, path: str, head: Head, fields: Mapping[str, str], *, at_once: bool) -> None:
+    def change(
+        self, path: str, head: Head, fields: Mapping[str, str], *, at_once: bool
+    ) -> tuple[dict[str, str], Written]:
         """Give an object other metadata by copying it onto itself.
 
         What has an ETag of one part is copied as a multipart upload: CopyObject would keep the
@@ -177,21 +179,28 @@ class Copier:
         Args:
             path: Which object.
             head: What it is; Stale when it is not that any more.
-            fields: The metadata that it gets beside what it has.
+            fields: The metadata that it gets beside what it has; who wrote is left out when nothing
+                binds it to the bytes.
             at_once: Whether CopyObject is safe on this server.
+
+        Returns:
+            The metadata that it has now, and what the server said of it.
         """
         key = self._prefix + path
         sha256 = metadata.proven(head)
         bind = None if sha256 is None else self._foreseen(head, sha256)
-        known = metadata.carried(head, sha256, bind) | dict(fields)
+        known = metadata.carried(head, sha256, bind)
+        known |= fields if metadata.SHA256 in known else metadata.anonymous(fields)
         headers = head.headers or content_type(path)
         only = Condition(head.etag)
         if at_once and "-" in head.etag and head.size <= MAX_COPY:
-            self._transport.copy(key, key, head.etag, only, metadata=known, headers=headers)
-            return
+            written = self._transport.copy(
+                key, key, head.etag, only, metadata=known, headers=headers
+            )
+            return known, written
         upload, parts = self._assemble(path, path, head, known, headers)
         try:
-            self._transport.complete(key, upload, parts, only)
+            return known, self._transport.complete(key, upload, parts, only)
         except BaseException:
             self._uploader.abandon(key, upload)
             raise

@@ -80,6 +80,11 @@ def authored(authorship: Authorship) -> dict[str, str]:
     return fields
 
 
+def anonymous(fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields without those that tell who wrote."""
+    return {name: fields[name] for name in fields if name not in (OP, ANCESTRY, DEVICE)}
+
+
 def times_and_mode(kind: Kind, mtime_ns: int | None, mode: int | None) -> dict[str, str]:
     """Form `mtime` and `mode`, leaving out what is not known; a link always says that it is one."""
     fields = {}

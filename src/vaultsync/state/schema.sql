@@ -55,7 +55,7 @@ CREATE INDEX moved_here ON path (b_from) WHERE b_from IS NOT NULL;
 CREATE TABLE journal (
     path  TEXT PRIMARY KEY,
     op    TEXT NOT NULL,         -- operation id, also in the object's metadata or the staged name
-    verb  TEXT NOT NULL,         -- 'pull', 'push' or 'delete-local'
+    verb  TEXT NOT NULL,         -- 'pull', 'push', 'apply-remote' or 'delete-local'
     token TEXT NOT NULL,         -- the side's own word for where the staged bytes are
     base  TEXT NOT NULL,         -- JSON of the base to record once it is known to have happened
     source TEXT                  -- the path on the same side that the content is copied from, if any

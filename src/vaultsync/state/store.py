@@ -51,7 +51,7 @@ class Journalled:
     Attributes:
         path: Where.
         op: Its operation id.
-        verb: PULL or PUSH.
+        verb: What was about to be done.
         token: What the target side needs to find its staged bytes.
         base: The base to record once it has happened; the target side's tag is filled in then.
         source: The path that the content is moved away from by a copy on the server, if any.

@@ -56,17 +56,21 @@ class Prepared:
         base: The base to record once it has happened; the target's tag is still missing.
         content: The open source, None for an action without content.
         staged: The new bytes on the target side, None for an action without content.
+        op: The operation id of a write without content that carries one.
     """
 
     action: Action
     base: Base | None = None
     content: Content | None = None
     staged: Staged | None = None
+    op: str = ""
 
     def journalled(self) -> Journalled | None:
         """What the journal must hold before the commit, or None when nothing needs to."""
-        if self.staged is None or self.base is None:
+        if self.base is None:
             return None
+        if self.staged is None:
+            return Journalled(self.action.path, self.op, self.action.verb, "", self.base)
         return Journalled(
             self.action.path,
             self.staged.op,
@@ -113,6 +117,8 @@ class Executor:
             return Prepared(action)
         if action.verb in REPLACES_LOCAL:
             action = replace(action, row=self._with_digest(action.row))
+        if action.verb is Verb.APPLY_REMOTE:
+            return Prepared(action, _adjusted(action, op), op=op)
         if action.verb not in (Verb.PUSH, Verb.PULL):
             return Prepared(action)
         if action.source is not None:
@@ -143,6 +149,8 @@ class Executor:
             Retry: With `unknown_outcome`, the staged bytes are left for `Side.recover`.
         """
         action = prepared.action
+        if action.verb is Verb.APPLY_REMOTE:
+            return self._give_metadata(action, prepared.op)
         if prepared.staged is None:
             return self._commit_plain(action)
         if action.verb is Verb.PUSH:
@@ -161,7 +169,7 @@ class Executor:
         """Tell what became of a journalled operation; None: it did not happen."""
         if operation.verb is Verb.DELETE_LOCAL:
             return self._recover_removal(row, operation.base)
-        side = self._remote if operation.verb is Verb.PUSH else self._local
+        side = self._remote if operation.verb.writes_remote else self._local
         if operation.path.endswith("/"):
             made = side.look(operation.path)
             return None if made is None else Result(_pulled(row, operation.base, made, row.remote))
@@ -347,8 +355,6 @@ class Executor:
                 return Result(replace(row, remote=None, remote_absence=Absence.CONFIRMED), kept)
             case Verb.APPLY_LOCAL:
                 return self._take_metadata(row)
-            case Verb.APPLY_REMOTE:
-                return self._give_metadata(action)
             case Verb.PUSH:
                 return self._push_directory(action)
             case Verb.PULL:
@@ -369,11 +375,11 @@ class Executor:
         row = replace(row, remote=entry, remote_absence=Absence.PRESENT, local_gone=gone)
         return Result(replace(row, base=agreed(row)))
 
-    def _give_metadata(self, action: Action) -> Result:
+    def _give_metadata(self, action: Action, op: str) -> Result:
         """Same content on both sides; the local side's metadata goes to the vault."""
         row = action.row
         local, remote = _present(row.local, action), _present(row.remote, action)
-        entry = self._remote.apply(row.path, remote, local.mtime_ns, local.mode)
+        entry = self._remote.apply(row.path, remote, local.mtime_ns, local.mode, op)
         entry = replace(entry, sha256=entry.sha256 or local.sha256)
         row = replace(row, remote=entry)
         return Result(replace(row, base=agreed(row)))
@@ -409,6 +415,12 @@ def recovered_push(row: Row, op: str, base: Base, entry: Entry) -> Row:
 def _is_unchanged(row: Row) -> bool:
     """Whether the local version is the one that both sides had."""
     return row.local is not None and row.base is not None and row.local.tag == row.base.local_tag
+
+
+def _adjusted(action: Action, op: str) -> Base:
+    """The base once the vault has the local file's metadata, but for the tag there."""
+    base = agreed(action.row)
+    return replace(base, remote_tag="", stamp=None, ops=(op, *base.ops[: ANCESTRY - 1]))
 
 
 def _left(action: Action) -> str | None:

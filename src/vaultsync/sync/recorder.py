@@ -302,7 +302,7 @@ class Recorder:
         unknown = isinstance(error, Retry) and error.unknown_outcome
         if isinstance(error, Stale) and task.operation is not None:
             # A refusal may answer the second delivery of a request whose first one was carried out.
-            unknown = task.operation.verb is Verb.PUSH
+            unknown = task.operation.verb.writes_remote
         if task.stage is Stage.RECOVER or (task.stage is Stage.COMMIT and unknown):
             self._ask_again(task, error)
             return
@@ -351,7 +351,7 @@ class Recorder:
         operation = task.operation
         with self._store.transaction(durable=True):
             self._finish(task)
-            if operation is not None and operation.verb is Verb.PUSH:
+            if operation is not None and operation.verb.writes_remote:
                 self._store.intend(operation, self._observer.lasting())
         self._backlog.end(task, self._observer, discard=False)
         self._flight.look(self._store.row(task.path))

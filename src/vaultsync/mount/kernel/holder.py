@@ -16,6 +16,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,6 +99,18 @@ def mount(point: Path, options: Options | None = None) -> int:
         )
     _read_farther(point)
     return fd
+
+
+def usable() -> bool:
+    """Whether this machine lets us mount: in some containers the device is there in vain."""
+    with tempfile.TemporaryDirectory() as name:
+        point = Path(name)
+        try:
+            os.close(mount(point))
+            unmount(point, lazy=True)
+        except (Blocked, MachineRefused):
+            return False
+    return True
 
 
 def _read_farther(point: Path) -> None:
