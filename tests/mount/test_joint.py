@@ -333,3 +333,23 @@ def test_content_that_went_elsewhere_is_asked_for_once(joint: Joint) -> None:
     assert joint.read("f") == data
     assert asked == [node]
     assert (node.o_path, node.dirty) == ("g", False)
+
+
+def test_what_changes_while_it_is_copied_is_fetched_instead(
+    joint: Joint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the change is in the vault, and the source as clean as before, at the end."""
+    data = os.urandom(300_000)
+    source = joint.graft("f", data, digest=False)
+    joint.cache.hydrate(source)
+    copy = os.copy_file_range
+
+    def disturbed(*arguments: int) -> int:
+        joint.write("f", 0, b"another beginning")
+        assert joint.land("f")
+        return copy(*arguments)
+
+    monkeypatch.setattr(os, "copy_file_range", disturbed)
+    node = joint.graft("g", data, digest=False)
+    joint.cache.copy(source, node)
+    assert joint.read("g") == data
