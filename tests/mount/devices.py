@@ -153,7 +153,12 @@ class DriveDevice(Device):
         )
         self.files = Tree(self.rows, self.cache, owner=(0, 0))
         self.drive = Drive(
-            self.files, self.cache, self.folder, self.name, self.clock, lambda p: self.ignored(p)
+            self.files,
+            self.cache,
+            self.folder,
+            self.name,
+            self.clock,
+            lambda path: self.ignored(path),  # noqa: PLW0108 - it may be set later
         )
         self.drive.lookup = self._lookup
         self.cache.relocate = self.drive.relocate
