@@ -47,7 +47,8 @@ def clear(store: DriveStore, rows: ExtentStore, files: Files, boot_id: Path) -> 
                 losses.append(one.id)
             else:
                 rows.nothing(one.id)
-        rows.set_boot(boot)
+        if not same:  # a full disk must not keep a drive closed to which nothing has happened
+            rows.set_boot(boot)
     return losses
 
 
