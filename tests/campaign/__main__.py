@@ -96,6 +96,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         poll=given.poll,
         forget=given.forget,
         patience=given.patience,
+        rest=given.rest,
         stale=given.stale,
         foreign=not given.no_foreign,
     )
@@ -119,6 +120,8 @@ def _arguments() -> argparse.Namespace:
                         help="between two losses of a state database; 0: never")  # fmt: skip
     parser.add_argument("--patience", type=float, default=900.0, metavar="SECONDS",
                         help="within which all must be equal at the end")  # fmt: skip
+    parser.add_argument("--rest", type=float, default=12.0, metavar="SECONDS",
+                        help="for which nothing may happen then")  # fmt: skip
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""A device whose files are in a drive: mounted for real, its daemon killed below whoever uses it."""
+"""A device whose files are in a drive: mounted for real, its daemon killed below who uses it."""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ def _serve() -> None:
             elif what == "poll":
                 result = children[more[0]].poll()
             else:
-                result = children[more[0]].send_signal(more[1])
+                children[more[0]].send_signal(more[1])
+                result = None
             told = {"result": result}
         except OSError as error:
             told = {"error": str(error)}

@@ -19,7 +19,7 @@ from vaultsync.sync.engine import Engine
 from vaultsync.sync.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vaultsync.core.model import Row
@@ -40,6 +40,7 @@ class Device:
         self.folder = folder
         self.file = folder / f"{name}.db"
         self._ops = count()
+        self.ignored: Callable[[str], bool] = lambda _path: False
 
     def start(self, local: Side) -> None:
         self.pool = SeededPool(1)
@@ -50,7 +51,7 @@ class Device:
             self.pool,
             self.clock,
             lambda: f"{self.name}-{next(self._ops)}",
-            lambda _path: False,
+            lambda path: self.ignored(path),  # noqa: PLW0108 - it may be set later
             Settings(poll_seconds=1.0, delete_quiet=0.5, lanes=4, lazy=self.lazy),
         )
 
@@ -152,7 +153,12 @@ class DriveDevice(Device):
         )
         self.files = Tree(self.rows, self.cache, owner=(0, 0))
         self.drive = Drive(
-            self.files, self.cache, self.folder, self.name, self.clock, lambda _path: False
+            self.files,
+            self.cache,
+            self.folder,
+            self.name,
+            self.clock,
+            lambda path: self.ignored(path),  # noqa: PLW0108 - it may be set later
         )
         self.drive.keeping.lookup = self._lookup
         self.cache.relocate = self.drive.relocate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from tests.s3model import S3Model
 from tests.s3model.state import Bucket as Modelled
 from vaultsync.core.errors import Blocked
 from vaultsync.core.model import is_stand_in
+from vaultsync.daemon.mounting import Telling
+from vaultsync.daemon.pins import Pins
 from vaultsync.mount.drive import SMALL
-from vaultsync.mount.ports import Changes
+from vaultsync.mount.ports import ROOT, Changes
 from vaultsync.remote.boto import BotoTransport
 from vaultsync.remote.bucket import Bucket
 
@@ -584,6 +587,38 @@ def test_whatever_two_people_do(drive: DriveDevice, folder: FolderDevice, seed: 
             case _:
                 pass
     meet(drive, folder)
+
+
+@pytest.mark.parametrize(("name", "linked"), [(b"f~", False), (b"f\xff", False), (b"f~", True)])
+def test_what_is_moved_to_where_nothing_is_synced_stays_here(
+    drive: DriveDevice, name: bytes, linked: bool
+) -> None:
+    """The vault keeps it as an old version only, and those go some day."""
+    drive.ignored = lambda path: path.endswith("~")
+    pins = Pins(drive.files, drive.cache)
+    drive.drive.invalidate = Telling(lambda: None, pins.noticed)
+    drive.put("f", BIG)
+    drive.put("g", BIG)
+    drive.settle()
+    node = drive.node("f")
+    while node.here:  # until it is known to be safely on the disk, it stays
+        drive.cache.limit = 0
+    drive.cache.limit = 1 << 40
+    if linked:
+        drive.files.link(ME, node.id, ROOT, name)
+        drive.settle()
+        drive.remove("f")
+    else:
+        drive.files.rename(ME, ROOT, b"f", ROOT, name, 0)
+    drive.settle()
+    assert node.pinned
+    while node.here < 2:
+        time.sleep(0.01)
+    pins.close()
+    drive.cache.limit = 0
+    drive.wire.offline = True
+    assert drive.files.read(node.id, 0, 0, len(BIG), wait=True) == BIG
+    assert not drive.node("g").pinned
 
 
 @pytest.mark.parametrize("passes", [0, 1])

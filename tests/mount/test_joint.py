@@ -422,3 +422,23 @@ def test_a_start_changes_few_rows_in_each_transaction(joint: Joint) -> None:
             count = 0
     assert sum(counts) == 450
     assert max(counts) <= 100
+
+
+def test_what_changes_while_it_is_copied_is_fetched_instead(
+    joint: Joint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the change is in the vault, and the source as clean as before, at the end."""
+    data = os.urandom(300_000)
+    source = joint.graft("f", data, digest=False)
+    joint.cache.hydrate(source)
+    copy = os.copy_file_range
+
+    def disturbed(*arguments: int) -> int:
+        joint.write("f", 0, b"another beginning")
+        assert joint.land("f")
+        return copy(*arguments)
+
+    monkeypatch.setattr(os, "copy_file_range", disturbed)
+    node = joint.graft("g", data, digest=False)
+    joint.cache.copy(source, node)
+    assert joint.read("g") == data

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +18,10 @@ from vaultsync.core.errors import Blocked, Stale
 from vaultsync.mount.holding import tag
 from vaultsync.mount.ports import ROOT, Changes, WouldBlock
 from vaultsync.mount.tree.files import KEEP_SIZE, PUNCH_HOLE
+from vaultsync.state.drive import DriveStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from vaultsync.mount.ports import Node
 
@@ -99,6 +101,29 @@ class TestAFullDatabase:
                 joint.write("f", 0, b"new")
         assert caught.value.errno == errno.ENOSPC
         assert joint.read("f") == DATA
+
+    def test_a_drive_with_everything_in_the_vault_is_there(
+        self, joint: Joint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        node = make(joint, b"f")
+        assert joint.land("f")
+        while joint.cache._shelf.busy(node.id):
+            time.sleep(0.001)  # until it is known to be safely on the disk
+        joint.restart()
+        transaction = DriveStore.transaction
+
+        @contextmanager
+        def refusing(store: DriveStore) -> Iterator[None]:
+            before = store.db.total_changes
+            with transaction(store):
+                yield
+                if store.db.total_changes > before:
+                    raise Blocked("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DriveStore, "transaction", refusing)
+            joint.kill()
+            assert joint.tree.read(node.id, 0, 0, len(DATA), wait=True) == DATA
 
     def test_an_open_that_is_refused_empties_nothing(
         self, joint: Joint, monkeypatch: pytest.MonkeyPatch
@@ -210,7 +235,7 @@ class Durable:
 
     def _sync(self, sync: Callable[[int], None], descriptor: int) -> None:
         sync(descriptor)
-        self.synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        self.synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
     def _write(self, write: Callable[..., int], descriptor: int, data: bytes, offset: int) -> int:
         self.synced.append("write")

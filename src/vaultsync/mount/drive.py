@@ -75,13 +75,16 @@ class Drive:
         self._device = device
         self._clock = clock
         self._ignored = ignored
-        self.keeping = Keeping(tree)
+        self.keeping = Keeping(tree, ignored)
         tree.rescued = self._rescued
         self.bin = NoBin()
 
     def keep(self, row: Callable[[str], Row]) -> int:
         """Find out which pushes have arrived; see `Keeping.keep`."""
-        return self.keeping.keep(row)
+        found = self.keeping.keep(row)
+        for effects in self.keeping.strays():
+            self._tell(effects)
+        return found
 
     def relocate(self, node: Node) -> bool:
         """Find out where content is that is not at its origin; see `Keeping.relocate`."""

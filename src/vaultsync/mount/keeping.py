@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vaultsync.core.model import Kind
+from vaultsync.core.names import CONTROL
 from vaultsync.mount.holding import tag
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from vaultsync.core.model import Row
     from vaultsync.mount.ports import Node
+    from vaultsync.mount.tree.grafting import Effects
     from vaultsync.mount.tree.tree import Tree
 
 FEW = 200
@@ -31,6 +33,7 @@ class Keeping:
 
     Args:
         tree: The files.
+        ignored: Whether to leave a path alone.
 
     Attributes:
         lookup: Gives the row of a path, from any thread; for content that is to be read and is not
@@ -39,11 +42,13 @@ class Keeping:
             more: it should be looked at there.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, ignored: Callable[[str], bool]) -> None:
         self.lookup: Callable[[str], Row] | None = None
         self.missing: Callable[[str], object] = lambda _: None
         self._told: dict[int, tuple[str | None, float]] = {}
         self._tree = tree
+        self._ignored = ignored
+        self._strays: list[Effects] = []
         self._dirty = 0
         self._moved = 0
         # A process before this one may have left some.
@@ -62,6 +67,14 @@ class Keeping:
         nodes = self._tree.dirty_after(self._dirty, limit)
         self._dirty = nodes[-1].id if len(nodes) == limit else 0
         return sum(self._found(node, row) for node in nodes) + self._follow(row, limit)
+
+    def strays(self) -> list[Effects]:
+        """What was done, since the last call, to files that left the part that is synced.
+
+        They are pinned: the vault deletes them now, and keeps them as old versions for a while.
+        """
+        strays, self._strays = self._strays, []
+        return strays
 
     def relocate(self, node: Node) -> bool:
         """Find out where content is that is not at its origin any more; whether that is known.
@@ -94,9 +107,11 @@ class Keeping:
         found = 0
         for node in nodes:
             paths = self._tree.paths_of(node.id)
-            if not paths or node.o_path in paths:
+            if node.o_path in paths or not node.nlink:
                 continue
-            if self._found(node, row):
+            if all(CONTROL in path.split("/") or self._ignored(path) for path in paths):
+                self._strays += [] if node.pinned else [self._tree.pin(node.id)]
+            elif self._found(node, row):
                 found += 1
             else:
                 self._left = True

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Outcome = NotDone | Exception | None
+
 PATIENT = 5
 """Tries that a fault counts for which only a person can put right."""
 
@@ -83,7 +85,7 @@ class Recorder:
         """
         prepared: list[Task] = []
         results: list[tuple[Task, Result]] = []
-        failed: list[tuple[Task, object]] = []
+        failed: list[tuple[Task, Outcome]] = []
         left, self._left = self._left, []
         for report in (*left, *reports):
             task, outcome = report.task, report.outcome
@@ -111,6 +113,10 @@ class Recorder:
             self._flight.commit(task)
         for task, result in results:
             self._settled(task, result)
+        self._sort(failed)
+
+    def _sort(self, failed: list[tuple[Task, Outcome]]) -> None:
+        """Let follow what does from failures; those that cannot be written down are kept."""
         for number, (task, fault) in enumerate(failed):
             try:
                 self._failed(task, fault)

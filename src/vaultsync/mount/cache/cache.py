@@ -206,7 +206,7 @@ class Cache:
         handle = self._shelf.all_of(state)
         try:
             self._room.demand(len(data))
-            state.touched = True
+            state.touch()
             write_fully(handle.descriptor, offset, data)
             handle.written += len(data)
             if handle.written >= _COUNTED:

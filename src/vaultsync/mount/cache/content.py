@@ -96,6 +96,12 @@ class Content:
         """Whether nothing would be lost by forgetting this."""
         return not (self.flights or self.users or self.seal)
 
+    def touch(self) -> None:
+        """It is written to: who copies it must not take it for the same, once it is clean again."""
+        if not self.touched:
+            self.touched = True
+            self.epoch += 1
+
     def renew(self) -> None:
         """Begin a new epoch: what is on its way is of no use."""
         self.epoch += 1

@@ -66,9 +66,11 @@ def clear(store: DriveStore, rows: ExtentStore, files: Files, boot_id: Path) -> 
         with store.transaction():
             for node in gone[start : start + _BATCH]:
                 rows.nothing(node)
-    # In the end: until then, whoever starts anew has to find the same.
-    with store.transaction():
-        rows.set_boot(boot)
+    # In the end: until then, whoever starts anew has to find the same. And only then: a full disk
+    # must not keep a drive closed to which nothing has happened.
+    if not same:
+        with store.transaction():
+            rows.set_boot(boot)
     return Found(losses, boot)
 
 

@@ -103,7 +103,7 @@ class Grafting(Naming):
 
     @property
     def renames(self) -> int:
-        """How often something was renamed by programs: it grows only."""
+        """How often files were left with other names than before: it grows only."""
         return self._renames
 
     def is_at(self, node: int, change: int) -> bool:
@@ -238,6 +238,15 @@ class Grafting(Naming):
                 node.change += 1
                 node.ctime = change.now
             return Effects(node, [], [node.id])
+
+    def pin(self, node: int) -> Effects:
+        """Have a file stay here, if there is one."""
+        with Change(self, asked=False) as change:
+            try:
+                change.touch(self.node(node)).pinned = True
+            except FileNotFoundError:
+                return Effects()
+            return Effects(None, self.rows.names_of(node), [node])
 
     def digested(self, node: int, change: int, sha256: str) -> bool:
         """Note the digest of the content as it was at that `change`; False: it is another now."""

@@ -171,6 +171,7 @@ class Ground(Memory):
             self._up.pop(node.id, None)
         else:
             node.nlink -= 1
+            self._renames += node.nlink > 0  # what is left may be another name than the vault's
         if node.nlink == 0 and self._exact and not self._held(node.id):
             change.reap(node)
 
