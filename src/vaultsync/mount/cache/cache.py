@@ -379,6 +379,8 @@ class Cache:
 
     def recovered(self) -> None:
         """All dirty content was looked at: rows and files agree."""
+        if self.exact:  # that is written down; nothing is written where nothing has happened
+            return
         with self._store.transaction():
             self._rows.set_recovered_boot(self._boot)
         self.exact = True
