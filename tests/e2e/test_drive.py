@@ -250,7 +250,7 @@ def test_mounting_in_the_background_starts_the_daemon(pair: Pair) -> None:
     try:
         desk.write("a.txt", "a\n")
         assert desk.drive() | {"cached": 0, "limit": 0} == {
-            "at": str(desk.point), "pid": pid, "cached": 0, "limit": 0,
+            "at": str(desk.point), "pid": pid, "cached": 0, "limit": 0, "backend": "kernel",
         }  # fmt: skip
         with pytest.raises(CommandFailed) as refused:
             desk.run("mount")
