@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.vault import Vault
 
 _STARTING = 30.0
+_ENDING = 10.0
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -199,11 +201,10 @@ class Rclone(Rival):
         """Wait until its process has ended."""
         process, self.process = self.process, None
         if process is not None:
-            try:
-                process.wait(_STARTING)
-            finally:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it has been seen to hang
+                process.wait(_ENDING)
+            process.kill()
+            process.wait()
 
     def cpu(self) -> float:
         assert self.process is not None
