@@ -23,6 +23,7 @@ from benchmarks.vault import FAR, NEAR, Vault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from benchmarks.operations import Spent
     from benchmarks.report import Results
     from benchmarks.rivals import Rival
 
@@ -110,7 +111,7 @@ class Run:
         self._note(self.drive, events.of_drive(self.drive, self.vault, mark, size))
         self._note(self.rclone, events.of_rclone(self.rclone, self.vault, mark, size))
 
-    def _note(self, rival: Rival, found: Iterable[events.Found]) -> None:
+    def _note(self, rival: Rival, found: Iterable[tuple[str, Spent | str]]) -> None:
         for key, value in found:
             self.results[key][rival.name].append(value)
             shown = next(row for row in report.ROWS if row.key == key)

@@ -33,10 +33,8 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb", buffering=0) as 
         print(len(piece), flush=True)
 """
 
-Found = tuple[str, Spent | str]
 
-
-def of_drive(drive: Drive, vault: Vault, mark: str, size: int) -> Iterator[Found]:
+def of_drive(drive: Drive, vault: Vault, mark: str, size: int) -> Iterator[tuple[str, Spent | str]]:
     """Yield each event of ours: (name of the row, seconds or words).
 
     The daemon runs, nothing is mounted; so it is in the end.
@@ -74,7 +72,7 @@ def of_drive(drive: Drive, vault: Vault, mark: str, size: int) -> Iterator[Found
     drive.unmount()
 
 
-def of_rclone(rclone: Rclone, vault: Vault, mark: str, size: int) -> Iterator[Found]:
+def of_rclone(rclone: Rclone, vault: Vault, mark: str, size: int) -> Iterator[tuple[str, Spent | str]]:
     """Yield the same of rclone, which has nothing but the mount."""
     yield "cold start", _rclone_start(rclone)
     yield "offline start", _rclone_offline(rclone)
@@ -165,7 +163,7 @@ def _news(rival: Rival, vault: Vault, mark: str) -> Spent | str:
         rival.unmount()
 
 
-def _unmount(rival: Rival, vault: Vault, mark: str) -> Iterator[Found]:
+def _unmount(rival: Rival, vault: Vault, mark: str) -> Iterator[tuple[str, Spent | str]]:
     rival.mount()
     name = f"late-{mark}"
     (rival.point / name).write_bytes(os.urandom(4 << 20))
