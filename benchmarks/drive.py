@@ -40,6 +40,8 @@ TUNED = (
     "--max-read-ahead=1M",
 )
 """What rclone's manual recommends for speed; news are not seen then."""
+QUICK = ("--vfs-write-back=100ms",)
+"""For who only wants to see whether it works."""
 _PATIENCE = 120.0
 
 
@@ -50,16 +52,16 @@ class Run:
         home: A folder for everything.
         vault: What is mounted.
         sizes: How much is done.
-        tuned: Whether rclone runs with other options, too.
     """
 
-    def __init__(self, home: Path, vault: Vault, sizes: Sizes, *, tuned: bool) -> None:
+    def __init__(self, home: Path, vault: Vault, sizes: Sizes) -> None:
         self.vault = vault
         self.sizes = sizes
         self.drive = Drive(home, vault)
-        self.rclone = Rclone(home, vault, "rclone")
+        quick = sizes is SMALLEST
+        self.rclone = Rclone(home, vault, "rclone", *(QUICK if quick else ()))
         self.rivals: list[Rival] = [Folder(home), self.drive, self.rclone]
-        if tuned:
+        if not quick:
             self.rivals.append(Rclone(home, vault, "rclone, tuned", *TUNED))
         self.results: Results = defaultdict(lambda: defaultdict(list))
 
@@ -126,6 +128,7 @@ class Run:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, and publish it if that is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drive", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each operation (5)")
     parser.add_argument("--event-rounds", type=int, default=3, help="runs of starts and ends (3)")
@@ -136,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         vault = stack.enter_context(Vault())
-        run = Run(home, vault, sizes, tuned=not given.smallest)
+        run = Run(home, vault, sizes)
         stack.callback(run.close)
         run.prepare()
         for number in range(given.rounds):

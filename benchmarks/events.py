@@ -1,4 +1,4 @@
-"""What is measured once in a while: starts, news from elsewhere, unmounting, and a server's death."""
+"""What is measured once in a while: starts, news from elsewhere, unmounting, a server's death."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def of_drive(drive: Drive, vault: Vault, mark: str, size: int) -> Iterator[tuple
     drive.unmount()
 
 
-def of_rclone(rclone: Rclone, vault: Vault, mark: str, size: int) -> Iterator[tuple[str, Spent | str]]:
+def of_rclone(
+    rclone: Rclone, vault: Vault, mark: str, size: int
+) -> Iterator[tuple[str, Spent | str]]:
     """Yield the same of rclone, which has nothing but the mount."""
     yield "cold start", _rclone_start(rclone)
     yield "offline start", _rclone_offline(rclone)
