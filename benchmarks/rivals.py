@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _STARTING = 30.0
 _ENDING = 10.0
+_SETTLING = 600.0
 _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -121,7 +122,7 @@ class Drive(Rival):
         self.news()
 
     def news(self) -> None:
-        self.machine.settle()
+        self.machine.settle(_SETTLING)
 
     def mount(self) -> None:
         self.machine.mount()
