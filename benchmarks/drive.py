@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", type=Path, metavar="FILE", help="publish the table there")
     given = parser.parse_args(arguments)
     sizes = SMALLEST if given.smallest else Sizes()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # and leave nothing
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         vault = stack.enter_context(Vault())

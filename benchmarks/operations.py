@@ -39,7 +39,7 @@ class Sizes:
 
     files: int = 500
     entries: int = 2000
-    large: int = 256 << 20
+    large: int = 128 << 20
     cold: int = 64 << 20
     reads: int = 2000
     cold_reads: int = 30
