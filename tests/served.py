@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vaultsync.core.errors import NotFound, VaultsyncError
 from vaultsync.core.model import Emptied, Event, Held, State, Status, Trashed, Version, Waiting
-from vaultsync.daemon.api import Server
+from vaultsync.daemon.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from tests.mount.kernel.mounted import needs_fuse
 from vaultsync import config
 from vaultsync.core.errors import NotFound
 from vaultsync.core.model import Mount, State, Status
+from vaultsync.mount.kernel import holder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +88,16 @@ def test_a_machine_without_the_helper_is_told_so(
     said = drive("mount", *where, PATH=os.fspath(tmp_path))
     assert said.code == 77
     assert "fuse3" in said.err
+
+
+@needs_fuse
+@pytest.mark.parametrize("where", [["--foreground"], []])
+def test_what_keeps_the_daemon_from_starting_is_told(drive: Program, where: list[str]) -> None:
+    (drive.home / "state/default/lock").mkdir(parents=True)
+    said = drive("mount", *where)
+    assert said.code == 6
+    assert "The lock file" in said.err
+    assert holder.mounted(drive.folder) is None
 
 
 @needs_fuse

@@ -31,8 +31,8 @@ from vaultsync.core.errors import (
 from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
 from vaultsync.core.standing import Condition, Standing
 from vaultsync.daemon import api, wire
-from vaultsync.daemon.api import Server, listen
 from vaultsync.daemon.client import Client
+from vaultsync.daemon.server import Server, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +267,7 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(
 
 def test_the_socket_of_a_dead_daemon_is_replaced(place: Path) -> None:
     code = (
-        "import os, pathlib, sys; from vaultsync.daemon.api import listen;"
+        "import os, pathlib, sys; from vaultsync.daemon.server import listen;"
         "s = listen(pathlib.Path(sys.argv[1])); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(place)], check=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import time
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import click
 
 from vaultsync.cli.call import Call, Verb
 from vaultsync.cli.looking import FOREVER, relative
-from vaultsync.cli.running import last_words, spawn, start_daemon
+from vaultsync.cli.running import Beginning, begin_daemon, last_words, spawn
 from vaultsync.core.errors import (
     AnotherInstance,
     Misconfigured,
@@ -61,8 +63,11 @@ def mount(
     """Mount the drive at DIR, or where the profile says; the daemon is started when needed."""
     point = _point(call, directory)
     backend = backend or call.profile.drive.backend
-    found = _running(call)
-    _require_unmounted(found)
+    daemon = None
+    if ready_fd is None:  # else who started this process has seen to it
+        found = _running(call)
+        _require_unmounted(found)
+        daemon = begin_daemon(call) if found is None else None
 
     def mounted() -> None:
         if ready_fd is not None:
@@ -77,22 +82,37 @@ def mount(
         options += ["--backend", backend]
         if cache_size is not None:
             options += ["--cache-size", str(cache_size)]
-        pid = _hold_in_background(call, point, options)
+        pid = _hold_in_background(call, point, options, daemon)
         call.screen.result({"path": str(point), "pid": pid})
         call.screen.note(f"The drive is mounted at {point} (held by process {pid}).")
         return
-    if found is None:
-        start_daemon(call, _STARTING)
     from vaultsync.cli.holding import Holder  # noqa: PLC0415 - only here
     from vaultsync.mount.kernel.holder import Options  # noqa: PLC0415
 
     # Files that are executed or opened with their owner's rights are for root alone.
     how = Options(allow_other, read_only, devices=os.geteuid() == 0, backend=backend)
-    Holder(point, how, call.places.drive_socket, cache_size, _STARTING, mounted).run()
+    serving = partial(_check, daemon)
+    Holder(point, how, call.places.drive_socket, cache_size, _STARTING, serving, mounted).run()
 
 
-def _hold_in_background(call: Call, point: Path, options: list[str]) -> int:
-    """Start a holder and return its process once the mount is served; raise what it says."""
+def _check(daemon: Beginning | None) -> None:
+    """Raise what a daemon said that has ended; that another one serves already is no fault."""
+    if daemon is not None:
+        with suppress(AnotherInstance):
+            daemon.check()
+
+
+def _hold_in_background(
+    call: Call, point: Path, options: list[str], daemon: Beginning | None
+) -> int:
+    """Start a holder and return its process once the mount is served; raise what it says.
+
+    Args:
+        call: Which profile.
+        point: Where to mount.
+        options: Of the holder.
+        daemon: The daemon, if it was started for this; raise what it says if it ends.
+    """
     make_private(call.places.state_dir)
     words = call.places.holder_log
     ours, theirs = os.pipe()
@@ -102,14 +122,34 @@ def _hold_in_background(call: Call, point: Path, options: list[str]) -> int:
             process = spawn(call, words, *command, keep=(theirs,))
         finally:
             os.close(theirs)
-        if not select.select([ours], [], [], 2 * _STARTING)[0]:
+        try:
+            _await_word(ours, daemon, words)
+        except BaseException:
             process.terminate()
-            raise TimedOut("The drive was not mounted in time.", f"See {words}.")
+            raise
         if os.read(ours, 1):
             return process.pid
     finally:
         os.close(ours)
     raise last_words(words, process.wait(_STARTING), words)
+
+
+def _await_word(ours: int, daemon: Beginning | None, words: Path) -> None:
+    """Return when there is something to read, or its end; raise what the daemon says if it ends."""
+    waiting = [ours]
+    with ExitStack() as stack:
+        if daemon is not None:
+            ended = os.pidfd_open(daemon.process.pid)
+            stack.callback(os.close, ended)
+            waiting.append(ended)
+        while True:
+            ready = select.select(waiting, [], [], 2 * _STARTING)[0]
+            if not ready:
+                raise TimedOut("The drive was not mounted in time.", f"See {words}.")
+            if ours in ready:
+                return
+            _check(daemon)
+            waiting = [ours]
 
 
 @click.command(cls=Verb)

@@ -52,6 +52,7 @@ class Holder:
         path: The daemon's socket for holders.
         cache: Gigabytes that the cache may take meanwhile; None: as is set.
         timeout: Seconds for the daemon to serve the mount for the first time.
+        starting: Called now and then until it does; raises when there is no hope.
         served: Called once it does.
     """
 
@@ -62,6 +63,7 @@ class Holder:
         path: Path,
         cache: float | None,
         timeout: float,
+        starting: Callable[[], None],
         served: Callable[[], None],
     ) -> None:
         self._point = point
@@ -69,6 +71,7 @@ class Holder:
         self._path = path
         self._cache = cache
         self._timeout = timeout
+        self._starting = starting
         self._tell: Callable[[], None] | None = served
         self._fd = -1
         self._name = ""
@@ -151,13 +154,18 @@ class Holder:
                 connection.close()
                 raise
             connection.close()
-            if self._tell is not None and time.monotonic() > ends:
+            if self._tell is None:
+                self._wait(pause)
+                pause = min(pause * 1.5, _LONGEST)
+                continue
+            # Somebody waits for it.
+            self._starting()
+            if time.monotonic() > ends:
                 raise TimedOut(
                     f"No daemon served the drive within {self._timeout:g} seconds.",
                     "See `vaultsync status` and the daemon's log.",
                 )
-            self._wait(pause)
-            pause = min(pause * 1.5, _LONGEST)
+            self._wait(_SHORTEST)
 
     def _offered(self, connection: socket.socket) -> bool:
         """Whether the daemon took it. Raises OSError when there is none."""

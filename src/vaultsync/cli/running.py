@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -14,12 +15,15 @@ import click
 from vaultsync.cli.call import Call, Verb
 from vaultsync.core import errors
 from vaultsync.core.errors import AnotherInstance, NotRunning, TimedOut, VaultsyncError
+from vaultsync.core.model import State
 from vaultsync.paths import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _ASK_EVERY = 0.05
+_BEGINNING = 2.0
+"""Seconds that are waited for a daemon that answers to find out what keeps it from its work."""
 
 
 @click.command(cls=Verb)
@@ -43,11 +47,43 @@ def start(call: Call, timeout: float) -> None:
 
 
 def start_daemon(call: Call, timeout: float) -> dict[str, object]:
-    """Start the daemon, which is not running, and return what it says of itself."""
+    """Start the daemon, which is not running, and return what it says of itself.
+
+    What keeps it from its work at once, such as a missing sign-in, is known by then.
+    """
+    ends = time.monotonic() + timeout
+    about = _await_answer(call, begin_daemon(call), timeout)
+    ends = min(ends, time.monotonic() + _BEGINNING)
+    while call.client.status().state is State.STARTING and time.monotonic() < ends:
+        time.sleep(_ASK_EVERY)
+    return about
+
+
+class Beginning:
+    """A process that was started in the background, and may end at once.
+
+    Args:
+        process: It.
+        words: Where its standard output and error go.
+        log: What to point people to.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], words: Path, log: Path) -> None:
+        self.process = process
+        self._words = words
+        self._log = log
+
+    def check(self, seconds: float = 0) -> None:
+        """Wait for its end for so long; raise what it said, if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise last_words(self._words, self.process.wait(seconds), self._log)
+
+
+def begin_daemon(call: Call) -> Beginning:
+    """Start the daemon, which is not running, and return at once."""
     make_private(call.places.state_dir)
     words = call.places.state_dir / "daemon.err"
-    process = spawn(call, words, "daemon", "--background")
-    return _await_answer(call, process, words, timeout)
+    return Beginning(spawn(call, words, "daemon", "--background"), words, call.places.log)
 
 
 def spawn(
@@ -85,9 +121,7 @@ def _own_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in watched}
 
 
-def _await_answer(
-    call: Call, process: subprocess.Popen[bytes], words: Path, timeout: float
-) -> dict[str, object]:
+def _await_answer(call: Call, daemon: Beginning, timeout: float) -> dict[str, object]:
     """Wait until the daemon answers; raise what it said when it ends instead."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -95,13 +129,9 @@ def _await_answer(
             return call.client.about()
         except NotRunning:
             pass
-        try:
-            process.wait(_ASK_EVERY)
-        except subprocess.TimeoutExpired:
-            continue
-        raise last_words(words, process.returncode, call.places.log)
-    process.terminate()
-    process.wait()
+        daemon.check(_ASK_EVERY)
+    daemon.process.terminate()
+    daemon.process.wait()
     raise TimedOut(
         f"The daemon did not answer within {timeout:g} seconds.", f"See {call.places.log}."
     )

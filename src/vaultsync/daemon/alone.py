@@ -6,8 +6,8 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from vaultsync.daemon.assembly import SystemClock
 from vaultsync.daemon.binding import locked
+from vaultsync.daemon.clock import SystemClock
 from vaultsync.daemon.home import home
 from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.service import build

@@ -1,4 +1,4 @@
-"""The daemon's API: a Vault over HTTP and JSON on a Unix socket that only its owner can use.
+"""The daemon's API: a Vault over HTTP and JSON; `server` serves it on a Unix socket.
 
 Every answer is an envelope: `{"schema": 1, "ok": true, "result": ...}`, or `"ok": false` with
 `"error": {"code", "message", "hint"}`. With curl:
@@ -8,15 +8,11 @@ Every answer is an envelope: `{"schema": 1, "ok": true, "result": ...}`, or `"ok
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-import socket
-import struct
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,14 +20,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vaultsync import __version__
-from vaultsync.core.errors import AnotherInstance, Fatal, NotFound, Usage, VaultsyncError
+from vaultsync.core.errors import Fatal, NotFound, Usage, VaultsyncError
 from vaultsync.daemon import past_api, wire
 from vaultsync.daemon.query import number as _number
-from vaultsync.paths import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -55,115 +49,6 @@ _HTTP_STATUS = {
 
 MOST_ROWS = 100_000
 """The largest `limit` of a list."""
-
-_PEER = struct.Struct("3i")
-
-
-class _OwnersOnly(socket.socket):
-    """A listening socket that hangs up on everybody but one user (SO_PEERCRED, unix(7)).
-
-    The folder's mode keeps others out already; this also holds where somebody loosens it.
-    """
-
-    user = -1
-
-    def accept(self) -> tuple[socket.socket, object]:
-        """Accept a connection, or raise ConnectionAbortedError, which event loops pass over."""
-        connection, address = super().accept()
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        _, user, _ = _PEER.unpack(credentials)
-        if user == self.user:
-            return connection, address
-        connection.close()
-        _log.warning("Hung up on user %d, who has no business here.", user)
-        raise ConnectionAbortedError
-
-
-def listen(path: Path, user: int | None = None) -> socket.socket:
-    """Bind a Unix socket of mode 0600 in a folder of mode 0700 and listen on it.
-
-    Args:
-        path: Where. What a dead daemon left there is replaced.
-        user: The user id that may connect; this process's own by default.
-
-    Raises AnotherInstance when somebody answers there.
-    """
-    folder = os.open(make_private(path.parent), os.O_RDONLY | os.O_DIRECTORY)
-    server = _OwnersOnly(socket.AF_UNIX, socket.SOCK_STREAM)
-    server.user = os.getuid() if user is None else user
-    try:
-        # Two daemons that start at the same moment must not remove each other's socket.
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        _remove_stale(path)
-        server.bind(os.fspath(path))
-        path.chmod(0o600)
-        server.listen(128)
-    except BaseException:
-        server.close()
-        raise
-    finally:
-        os.close(folder)
-    return server
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on; AnotherInstance when somebody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except FileNotFoundError:
-            return
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise AnotherInstance(
-        "Another daemon already serves this profile.", "Use it, or end it with `vaultsync stop`."
-    )
-
-
-class Server:
-    """The API, served in a thread of its own."""
-
-    def __init__(self, vault: Vault, path: Path, stop: Callable[[], None]) -> None:
-        """Prepare; nothing is open yet.
-
-        Args:
-            vault: What to serve.
-            path: Where to listen.
-            stop: Called when a client asks the daemon to end. It must return at once.
-        """
-        self._path = path
-        config = uvicorn.Config(
-            application(vault, stop),
-            loop="asyncio",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Listen; when this returns, clients can connect. Raises AnotherInstance."""
-        listener = listen(self._path)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="api", daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread, after a second at most for answers under way, and remove the socket."""
-        if self._thread is None:
-            return
-        self._server.should_exit = True
-        # Nobody may find a socket on which nobody will answer any more.
-        self._path.unlink(missing_ok=True)
-        self._thread.join()
-        self._thread = None
 
 
 def application(vault: Vault, stop: Callable[[], None]) -> Starlette:

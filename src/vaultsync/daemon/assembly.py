@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import secrets
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vaultsync.daemon import account, leftovers
 from vaultsync.daemon.binding import DATABASE
+from vaultsync.daemon.clock import GRACE
 from vaultsync.daemon.past import Past, Sides
 from vaultsync.daemon.trust import Trust
 from vaultsync.remote.boto import BotoTransport
@@ -28,25 +28,6 @@ if TYPE_CHECKING:
     from vaultsync.daemon.home import Home
     from vaultsync.paths import Places
     from vaultsync.state.store import Store
-
-GRACE = 5.0
-"""Seconds that transfers under way are given to end."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that only grow, but not while the machine is suspended."""
-        return time.monotonic()
-
-    def asleep(self) -> float:
-        """Seconds that the machine has been suspended since it was started."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from vaultsync.core.errors import AnotherInstance, Fatal, Retry, VaultsyncError
 from vaultsync.core.model import Mount
 from vaultsync.daemon import wire
-from vaultsync.daemon.api import listen
 from vaultsync.daemon.offer import Offer
+from vaultsync.daemon.server import listen
 from vaultsync.mount.kernel import holder
 from vaultsync.mount.kernel.wire import Agreed
 from vaultsync.mount.ports import ROOT

@@ -20,12 +20,12 @@ from vaultsync.core.errors import (
 )
 from vaultsync.core.model import State, Status
 from vaultsync.daemon import holding, notify
-from vaultsync.daemon.api import Server
-from vaultsync.daemon.assembly import GRACE, Assembly, SystemClock, assemble
 from vaultsync.daemon.binding import locked
+from vaultsync.daemon.clock import GRACE, SystemClock
 from vaultsync.daemon.home import home
 from vaultsync.daemon.past import Past
 from vaultsync.daemon.rules import SETTLING
+from vaultsync.daemon.server import Server
 from vaultsync.daemon.view import View
 from vaultsync.state.connection import Damaged
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from vaultsync.config import Profile
+    from vaultsync.daemon.assembly import Assembly
     from vaultsync.daemon.home import Watch
     from vaultsync.paths import Places
     from vaultsync.sync.engine import Engine
@@ -198,6 +199,9 @@ class Service(View):
     def _open(self, stack: ExitStack, delete_quiet: float) -> Engine:
         """Open everything the engine stands on; `stack` closes it again, but not the home."""
         self._home.open()
+        # A drive is open by now, and served while what speaks with the vault is imported.
+        from vaultsync.daemon.assembly import assemble  # noqa: PLC0415
+
         opened = assemble(
             stack, self._profile, self._places, self._clock, self._home, self.past, delete_quiet
         )

@@ -144,6 +144,13 @@ class Space:
     files_free: int
 
 
+Use = Callable[[int, int, int], bool]
+"""Takes bytes out of a file: descriptor, offset, how many. Returns whether all of them were there.
+
+The descriptor may be read at that place, and is valid during the call only.
+"""
+
+
 class FileSystem(Protocol):
     """A POSIX file system in inode operations.
 
@@ -272,6 +279,15 @@ class FileSystem(Protocol):
 
         `pid` is who asks, as in `Caller`: what a handle is read for decides whether more than that
         may be fetched. EIO when they are not here and cannot be had: never zeros instead.
+        """
+        ...
+
+    def lend(self, node: int, handle: int, offset: int, size: int, use: Use) -> bool:
+        """Have `use` take the same bytes as `read` gives out of the file that holds them.
+
+        Returns whether they are right: False when nothing was lent, when `use` says so, or when
+        the content was taken away meanwhile. Then they have to be read. Never waits for the
+        network; `use` is called once at most.
         """
         ...
 
@@ -408,6 +424,10 @@ class Contents(Protocol):
         One request fetches a range at a time, whoever asks (single flight); with `ahead`, readers
         that go on where they were get growing ranges in advance. EIO when they cannot be had.
         """
+        ...
+
+    def lend(self, node: Node, offset: int, size: int, use: Use) -> bool:
+        """As `FileSystem.lend`, of content that is all here; not with the drive's lock."""
         ...
 
     def hydrate(self, node: Node) -> None:

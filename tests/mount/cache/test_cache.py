@@ -60,6 +60,43 @@ def test_all_here_is_noted_once_it_was_checked(world: World) -> None:
     assert len(world.vault.asked) == asked
 
 
+def test_what_is_here_is_lent(world: World) -> None:
+    data = noise(2 * MIB)
+    node = world.add(data)
+    taken: list[bytes] = []
+
+    def use(descriptor: int, offset: int, length: int) -> bool:
+        taken.append(read_fully(descriptor, offset, length))
+        return True
+
+    assert not world.cache.lend(node, 0, MIB, use)
+    world.cache.read(node, 0, MIB)
+    assert not world.cache.lend(node, 0, MIB, use)
+    world.cache.hydrate(node)
+    world.cache.read(node, 0, MIB)
+    asked = len(world.vault.asked)
+    assert world.cache.lend(node, 5, MIB, use)
+    assert world.cache.lend(node, 2 * MIB - 3, MIB, use)
+    assert not world.cache.lend(node, 2 * MIB, MIB, use)
+    assert not world.cache.lend(node, 0, MIB, lambda *_: False)
+    assert taken == [data[5 : MIB + 5], data[-3:]]
+    assert len(world.vault.asked) == asked
+
+
+def test_what_is_taken_away_while_it_is_lent_is_not_right(world: World) -> None:
+    node = world.add(noise(MIB))
+    world.cache.hydrate(node)
+    world.cache.read(node, 0, 1)
+
+    def use(descriptor: int, offset: int, length: int) -> bool:
+        assert len(read_fully(descriptor, offset, length)) == length
+        with world.store.transaction():
+            world.cache.replaced(node)
+        return True
+
+    assert not world.cache.lend(node, 0, MIB, use)
+
+
 def test_what_is_here_survives_a_restart(world: World) -> None:
     data = noise(10 * MIB)
     part, whole = world.add(data), world.add(data)

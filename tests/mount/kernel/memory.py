@@ -10,7 +10,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from vaultsync.mount.ports import NOW, ROOT, Caller, Changes, Node, NodeKind, Space, WouldBlock
+from vaultsync.mount.ports import (
+    NOW,
+    ROOT,
+    Caller,
+    Changes,
+    Node,
+    NodeKind,
+    Space,
+    Use,
+    WouldBlock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +56,7 @@ class MemoryFiles:
         asked: Names of the methods that had to wait.
         synced: Nodes that were synced.
         kills: Whether setuid was to be taken away, of each open and write.
+        lent: How often content was lent, which is done where it is in files.
     """
 
     def __init__(self, place: Path | None = None) -> None:
@@ -58,6 +69,7 @@ class MemoryFiles:
         self.keep = True
         self.kills: list[bool] = []
         self._lock = threading.RLock()
+        self.lent = 0
         self._place = place
         self._now = time.time_ns()
         self._nodes: dict[int, Node] = {}
@@ -313,6 +325,13 @@ class MemoryFiles:
         else:
             content = os.pread(self._fd(node), size, offset)
         return content + bytes(size - len(content))
+
+    def lend(self, node: int, handle: int, offset: int, size: int, use: Use) -> bool:
+        size = max(0, min(size, self._nodes[node].size - offset))
+        if self._place is None or node in self.cold or not size:
+            return False
+        self.lent += 1
+        return use(self._fd(node), offset, size)
 
     def write(
         self,

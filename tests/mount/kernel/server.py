@@ -65,6 +65,9 @@ class Orders:
         for index in range(count):
             self._files.create(NOBODY, parent, b"%06d" % index, 0o644, os.O_EXCL)
 
+    def lent(self) -> int:
+        return self._files.lent
+
     def usage(self) -> float:
         used = resource.getrusage(resource.RUSAGE_SELF)
         return used.ru_utime + used.ru_stime

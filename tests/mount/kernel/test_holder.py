@@ -53,7 +53,8 @@ def point(tmp_path: Path) -> Path:
     ],
 )
 def test_options(options: Options, words: str) -> None:
-    assert options.words() == f"fsname=vaultsync,subtype=vaultsync,default_permissions,{words}"
+    always = "fsname=vaultsync,subtype=vaultsync,default_permissions,max_read=524288"
+    assert options.words() == f"{always},{words}"
 
 
 def test_no_device(

@@ -96,6 +96,23 @@ print(json.dumps(found))
 """) == [["user.name", "user.empty"], "value", "", 61]
 
 
+_LONG = """
+content = os.urandom(3_000_001)
+with open("long", "wb") as file: file.write(content)
+os.posix_fadvise(os.open("long", os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
+whole = open("long", "rb").read()
+odd = open("long", "rb"); odd.seek(1_500_001); part = odd.read(1_000_000)
+print(json.dumps([whole == content, part == content[1_500_001:2_500_001]]))
+"""
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["told", "lent"])
+def test_long_reads(make_mount: Callable[..., Mounted], durable: bool) -> None:
+    mount = make_mount(durable=durable)
+    assert mount.python(_LONG) == [True, True]
+    assert mount.tell("lent") > 0 if durable else mount.tell("lent") == 0
+
+
 def test_mapping(mount: Mounted) -> None:
     assert mount.python("""
 import mmap

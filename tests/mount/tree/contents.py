@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.ports import Node, Space
+from vaultsync.mount.ports import Node, Space, Use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,12 @@ class FolderContents:
             return bytes(size)
         with self.file(node).open("rb") as file:
             return os.pread(file.fileno(), size, offset).ljust(size, b"\0")
+
+    def lend(self, node: Node, offset: int, size: int, use: Use) -> bool:
+        if node.here < 2 or not self.file(node).exists():
+            return False
+        with self.file(node).open("rb") as file:
+            return use(file.fileno(), offset, min(size, node.size - offset))
 
     def hydrate(self, node: Node) -> None:
         if node.here == 2:

@@ -436,6 +436,23 @@ def test_a_file_is_announced_as_closed_once_nobody_writes(world: World) -> None:
     assert world.heard() == []
 
 
+def test_content_that_is_here_is_lent(world: World) -> None:
+    here, cold = world.make(b"here", b"content"), world.graft("cold", b"content")
+    taken: list[bytes] = []
+
+    def use(descriptor: int, offset: int, length: int) -> bool:
+        taken.append(os.pread(descriptor, length, offset))
+        return True
+
+    assert world.tree.lend(here.id, 0, 3, 100, use)
+    assert taken == [b"tent"]
+    assert not world.tree.lend(here.id, 0, 7, 100, use)
+    assert not world.tree.lend(cold.id, 0, 0, 100, use)
+    assert world.contents.fetched == []
+    refused(errno.EISDIR, lambda: world.tree.lend(ROOT, 0, 0, 100, use))
+    refused(errno.ENOENT, lambda: world.tree.lend(99, 0, 0, 100, use))
+
+
 def test_a_reader_announces_nothing(world: World) -> None:
     node = world.make(b"f", b"data")
     world.heard()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from vaultsync.mount.ports import Node, Source
+    from vaultsync.mount.ports import Node, Source, Use
     from vaultsync.state.drive import DriveStore
 
 _COUNTED = 256 << 10
@@ -172,10 +172,7 @@ class Cache:
 
         Raises OSError: EIO when they cannot be had, now or at all.
         """
-        now = int(time.time())
-        if now - node.used >= 60:
-            node.used = now // 60 * 60
-            self._room.used(node.id, node.used)
+        self._note(node)
         if node.here == 2:
             data = self._reader.quickly(node, offset, size)
             if data is not None:
@@ -184,6 +181,17 @@ class Cache:
             return self._reader.read(node, offset, size, ahead=ahead)
         except VaultsyncError as error:
             raise OSError(errno.EIO, error.message) from error
+
+    def lend(self, node: Node, offset: int, size: int, use: Use) -> bool:
+        """Have `use` take them out of their file; whether they are right. See `ports.Contents`."""
+        self._note(node)
+        return self._reader.lend(node, offset, size, use)
+
+    def _note(self, node: Node) -> None:
+        now = int(time.time())
+        if now - node.used >= 60:
+            node.used = now // 60 * 60
+            self._room.used(node.id, node.used)
 
     def hydrate(self, node: Node) -> None:
         """Fetch all that is not here, and check the digest of the whole when it is known.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vaultsync.mount.cache.hydration import Hydration
     from vaultsync.mount.cache.sealing import Sealing
     from vaultsync.mount.cache.shelf import Shelf
-    from vaultsync.mount.ports import Node
+    from vaultsync.mount.ports import Node, Use
     from vaultsync.state.drive import DriveStore
 
 _TRIES = 16
@@ -98,25 +98,34 @@ class Reader:
 
     def quickly(self, node: Node, offset: int, size: int) -> bytes | None:
         """Read content that is all here without the lock; None when that cannot be done."""
+        data = b""
+
+        def use(descriptor: int, start: int, length: int) -> bool:
+            nonlocal data
+            data = read_fully(descriptor, start, length)
+            return len(data) == length
+
+        return data if self.lend(node, offset, size, use) else None
+
+    def lend(self, node: Node, offset: int, size: int, use: Use) -> bool:
+        """As `ports.Contents.lend`."""
         state = self._shelf.states.get(node.id)
         if state is None or (state.touched and not node.dirty):
-            return None
+            return False
         # In this order: what takes content away says so in `here` first, then in the epoch, and
         # touches the file last. So all is here for as long as the epoch is this one.
         epoch = state.epoch
         if node.here != 2:
-            return None
+            return False
         handle = self._files.taken(node.id)
         if handle is None:
-            return None
+            return False
         try:
             stop = min(offset + size, node.size)
-            if stop <= offset:
-                return b""
-            data = read_fully(handle.descriptor, offset, stop - offset)
+            whole = stop > offset and use(handle.descriptor, offset, stop - offset)
         finally:
             self._files.give(handle)
-        return data if len(data) == stop - offset and state.epoch == epoch else None
+        return whole and state.epoch == epoch
 
     @contextmanager
     def _kept(self, node: Node) -> Iterator[None]:

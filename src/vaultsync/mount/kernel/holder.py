@@ -36,6 +36,8 @@ _LOOKING = 5.0
 """Seconds for a mount to answer before it counts as one that somebody still holds."""
 _MOST_STACKED = 16
 _READ_AHEAD_KIB = 1024
+_MAX_READ = 512 << 10
+"""Bytes that one READ asks for at most."""
 _LENGTH = struct.Struct("!I")
 _LONGEST = 65_536
 _PEER = struct.Struct("3i")
@@ -60,6 +62,8 @@ class Options:
     def words(self) -> str:
         """As fusermount3 takes them behind `-o`."""
         words = [f"fsname={NAME}", f"subtype={NAME}", "default_permissions"]
+        # Longer answers would not fit into a pipe; see `pipe`.
+        words.append(f"max_read={_MAX_READ}")
         words += ["dev", "suid"] if self.devices else ["nodev", "nosuid"]
         if self.allow_other:
             words.append("allow_other")

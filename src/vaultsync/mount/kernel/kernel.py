@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from vaultsync.core.errors import MachineRefused
 from vaultsync.mount.kernel import replies, wire
 from vaultsync.mount.kernel.operations import Operations
+from vaultsync.mount.kernel.pipe import Pipe
 from vaultsync.mount.kernel.pool import Job, Pool
 from vaultsync.mount.kernel.replies import Reply, Timeouts
 from vaultsync.mount.ports import WouldBlock
@@ -89,7 +90,7 @@ class Kernel:
         self.ready = threading.Event()
         self._files = files
         self._keeper = keeper
-        operations = Operations(files, live or Timeouts())
+        self._operations = operations = Operations(files, live or Timeouts())
         self._again = operations.again
         self._table: dict[int, Handler] = operations.table | {
             wire.INIT: self._init,
@@ -122,11 +123,13 @@ class Kernel:
             return
         notifier = threading.Thread(target=self._notify, name="drive-notify", daemon=True)
         notifier.start()
+        self._operations.pipe = pipe = Pipe(fd)
         self.ready.set()
         try:
             self._loop(fd)
         finally:
             self.ready.clear()
+            pipe.close()
             self._notices.put(None)
             self._pool.close(_PATIENCE)
             notifier.join(_PATIENCE)

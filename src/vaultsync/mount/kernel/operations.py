@@ -1,8 +1,9 @@
 """Each operation of the wire: its message is read, the `FileSystem` asked, the answer written down.
 
 A handler gets the message, its size, the request's number, the node that it is about, and whether
-it may wait; it returns the answer, or None where the protocol has none. It raises OSError for what
-fails, and WouldBlock (only when it may not wait) with nothing done.
+it may wait; it returns the answer, or None where the protocol has none, or where it was given
+already. It raises OSError for what fails, and WouldBlock (only when it may not wait) with nothing
+done.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vaultsync.mount.kernel import replies, wire
@@ -19,6 +21,7 @@ from vaultsync.mount.ports import Caller, Node, WouldBlock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vaultsync.mount.kernel.pipe import Pipe
     from vaultsync.mount.ports import FileSystem
 
 Handler = Callable[[memoryview, int, int, int, bool], Reply | None]
@@ -47,9 +50,11 @@ class Operations:
         again: Handlers for requests that come again and were done before, with the node that
             `FileSystem.remembered` gave in place of whether to wait; for the operations that must
             not be done twice.
+        pipe: For long reads, if any; used by who may not wait.
     """
 
     def __init__(self, files: FileSystem, live: replies.Timeouts) -> None:
+        self.pipe: Pipe | None = None
         self._files = files
         self._live = live
         self.table: dict[int, Handler] = {
@@ -262,9 +267,13 @@ class Operations:
         answer = 0 if flags & os.O_ACCMODE else NO_FLUSH
         return replies.opened(unique, handle, answer | KEEP_CACHE if keep else answer)
 
-    def _read(self, m: memoryview, _size: int, unique: int, node: int, wait: bool) -> Reply:
+    def _read(self, m: memoryview, _size: int, unique: int, node: int, wait: bool) -> Reply | None:
         handle, offset, size = wire.READ_IN.unpack_from(m, _BODY)
         _, _, pid = wire.CALLER.unpack_from(m, 24)
+        if not wait and self.pipe is not None and self.pipe.fits(offset, size):
+            lend = partial(self._files.lend, node, handle, offset, size)
+            if self.pipe.answer(unique, lend):
+                return None
         content = self._files.read(node, handle, offset, size, wait=wait, pid=pid)
         return replies.data(unique, content)
 

@@ -141,6 +141,11 @@ def done(unique: int) -> Reply:
     return [_HEADER.pack(HEADER_SIZE, 0, unique)]
 
 
+def header(unique: int, length: int) -> bytes:
+    """What comes before so many bytes that are told by other means than `data`."""
+    return _HEADER.pack(HEADER_SIZE + length, 0, unique)
+
+
 def data(unique: int, content: bytes) -> Reply:
     """Bytes: of a file, a link's target, a directory's page, an attribute's value."""
     return [_HEADER.pack(HEADER_SIZE + len(content), 0, unique), content]

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vaultsync.mount.ports import Caller, Node, NodeKind, WouldBlock
+from vaultsync.mount.ports import Caller, Node, NodeKind, Use, WouldBlock
 from vaultsync.mount.tree.change import Change
 from vaultsync.mount.tree.memory import fail
 from vaultsync.mount.tree.naming import Naming
@@ -145,6 +145,16 @@ class Files(Naming):
         if handle.glances is None:
             handle.glances = self.glances(pid)
         return not handle.glances
+
+    def lend(self, node: int, handle: int, offset: int, size: int, use: Use) -> bool:
+        """See `ports.FileSystem`."""
+        with self.store.lock:
+            wanted = self.file(node)
+            self.adopt(handle, wanted)
+            if not (0 <= offset < wanted.size and self.contents.usable(wanted, offset, size)):
+                return False
+            self.looked_at(wanted)
+        return self.contents.lend(wanted, offset, size, use)
 
     def write(
         self,
