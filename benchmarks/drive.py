@@ -136,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--smallest", action="store_true", help="only see whether it works")
     parser.add_argument("--write", type=Path, metavar="FILE", help="publish the table there")
     given = parser.parse_args(arguments)
+    load = list(os.getloadavg())
     sizes = SMALLEST if given.smallest else Sizes()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # and leave nothing
     with ExitStack() as stack:
@@ -150,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run.events(f"event-{number}")
     table = report.table(run.results, [rival.name for rival in run.rivals])
     rounds = f"{given.rounds} runs of each operation, {given.event_rounds} of each start and end"
-    text = f"{report.machine(run.rclone.version())}; {rounds}.\n\n{table}"
+    load += os.getloadavg()
+    text = f"{report.machine(run.rclone.version(), load)}; {rounds}.\n\n{table}"
     print(text)
     if given.write is not None:
         report.publish(given.write, text)

@@ -117,12 +117,17 @@ def _cell(row: Row, found: Sequence[Spent | str]) -> str:
     )
 
 
-def machine(rclone: str) -> str:
-    """On what it was measured, in general words."""
+def machine(rclone: str, load: Sequence[float]) -> str:
+    """On what it was measured, in general words.
+
+    Args:
+        rclone: Its version.
+        load: Load averages, at the beginning and at the end.
+    """
     kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
     return (
         f"{os.cpu_count()} processors, Linux {kernel}, Python {platform.python_version()}, "
-        f"rclone {rclone}"
+        f"rclone {rclone}; load {min(load):.0f} to {max(load):.0f}"
     )
 
 
