@@ -30,7 +30,7 @@ from vaultsync.core.errors import (
 )
 from vaultsync.core.model import Held, State, Status, Transfer, Verb, Waiting
 from vaultsync.core.standing import Condition, Standing
-from vaultsync.daemon import api, wire
+from vaultsync.daemon import server, wire
 from vaultsync.daemon.client import Client
 from vaultsync.daemon.server import Server, listen
 
@@ -252,7 +252,7 @@ def test_a_folder_that_is_a_link_is_refused(place: Path, tmp_path: Path) -> None
 
 
 def test_another_user_is_hung_up_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "listen", lambda path: listen(path, user=os.getuid() + 1))
+    monkeypatch.setattr(server, "listen", lambda path: listen(path, user=os.getuid() + 1))
     with serving(PlainVault(), place), pytest.raises(NotRunning):
         Client(place).status()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ASK_EVERY = 0.05
-_BEGINNING = 2.0
+_BEGINNING = 20.0
 """Seconds that are waited for a daemon that answers to find out what keeps it from its work."""
 
 

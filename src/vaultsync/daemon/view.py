@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,16 @@ from vaultsync.daemon.standing import Standings
 from vaultsync.state.store import Store
 
 if TYPE_CHECKING:
+    from threading import Condition
+
     from vaultsync.core.standing import Standing
     from vaultsync.daemon.assembly import Assembly
     from vaultsync.daemon.home import Home, Watch
     from vaultsync.paths import Places
     from vaultsync.sync.engine import Engine
+
+_STARTING = 20.0
+"""Seconds that a question waits for a daemon that has just been started."""
 
 
 class View:
@@ -30,11 +36,24 @@ class View:
     _watching: Watch | None
     _trouble: VaultsyncError | None
     _last: Status
+    _turned: Condition
 
     @property
     def _engine(self) -> Engine | None:
         opened = self._assembly
         return None if opened is None else opened.engine
+
+    def _begun(self) -> Engine:
+        """The engine, waited for while the daemon starts; raises what keeps it from its work."""
+        ends = time.monotonic() + _STARTING
+        with self._turned:
+            while self._engine is None and self._trouble is None:
+                if not self._turned.wait(ends - time.monotonic()):
+                    break
+        engine = self._engine
+        if engine is None:
+            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
+        return engine
 
     def status(self) -> Status:
         """The state of the whole."""
@@ -101,22 +120,19 @@ class View:
         self._home.pin(path, pinned=pinned)
 
     def _decide(self, what: str, guard: str | None) -> int:
-        if self._engine is None:
-            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
-        return holding.decide(self._engine, what, guard)
+        return holding.decide(self._begun(), what, guard)
 
     def why(self, path: str) -> dict[str, object]:
         """Everything that decides about one path."""
-        if self._engine is None:
-            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
+        self._begun()
         waiting = next((item for item in self.waiting(1 << 30) if item.path == path), None)
         with self._reader() as store:
             return answers.why(store, path, self._home.rules.rule(path), waiting)
 
     def standing(self, path: str) -> Standing:
         """How one path stands; of a folder, how many files below it stand how."""
-        if self._engine is None and not (self._places.state_dir / DATABASE).exists():
-            raise self._trouble or Retry("The daemon is still starting.", "Ask again in a moment.")
+        if not (self._places.state_dir / DATABASE).exists():
+            self._begun()
         with self._reader() as store:
             standings = Standings(store, self._engine, self._home.rules.rule, self._trouble)
             return standings.tell(path, self._home.show)
