@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import time
 from contextlib import contextmanager
@@ -95,30 +94,6 @@ class Hands:
             self._supersede(path, before, "patches")
             with self._saving(path, before[:at] + data + before[at + len(data) :], "patches"):
                 os.pwrite(descriptor, data, at)
-        finally:
-            os.close(descriptor)
-
-    def patch_mapped(self, path: str, where: float, data: bytes) -> None:
-        """The same through memory, within one page."""
-        descriptor = os.open(self.at(path), os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            before = _content(descriptor)
-            room = min(len(before), mmap.PAGESIZE) - len(data)
-            if room < 0:
-                return
-            at = int(where * room)
-            self._supersede(path, before, "patches in memory")
-            new = before[:at] + data + before[at + len(data) :]
-            with (
-                self._saving(path, new, "patches in memory"),
-                mmap.mmap(descriptor, len(before)) as memory,
-            ):
-                memory[at : at + len(data)] = data
-                memory.flush()
-        except OSError:
-            # What the disk refused is in memory still; nobody is to take it for what is there.
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            raise
         finally:
             os.close(descriptor)
 

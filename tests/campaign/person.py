@@ -213,12 +213,8 @@ class Person(threading.Thread):
     def patch(self, place: str) -> None:
         """Something in the middle of a file is changed, as databases do it."""
         if path := self._file(place):
-            token = self.ledger.token(self.who)
-            if self.chance.random() < 0.3:
-                self.hands.patch_mapped(path, self.chance.random(), made(token, 40))
-            else:
-                size = self.chance.choice((40, 40, 9_000))
-                self.hands.patch(path, self.chance.random(), made(token, size))
+            data = made(self.ledger.token(self.who), self.chance.choice((40, 40, 9_000)))
+            self.hands.patch(path, self.chance.random(), data)
 
     def copy(self, place: str) -> None:
         """A copy that the system makes, which knows no better than to read and write."""
