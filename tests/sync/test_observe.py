@@ -70,6 +70,18 @@ def test_a_clock_that_is_slewed_is_no_jump(device: Device) -> None:
     assert "unnoticed" not in device.vault.files
 
 
+def test_listing_a_large_vault_leaves_as_much_time_for_other_work(device: Device) -> None:
+    def slow(name: str, _path: str) -> None:
+        if name == "entries":
+            begun.append(device.clock.time)
+            device.clock.time += 5  # the poll is due every second
+
+    begun: list[float] = []
+    device.vault.fault = slow
+    pass_time(device, 60)
+    assert 10 <= len(begun) <= 13
+
+
 def test_the_folder_is_scanned_every_hour(device: Device) -> None:
     device.local.write("unnoticed", b"x")
     device.clock.time += 3300

@@ -305,9 +305,9 @@ class Observer:
         known.update(unseen)
         if sweep.remote and sweep.whole:
             self._finished[1] = self._begun[1]
-            self._next_poll = (
-                now if self._begun[1] < self._tickets else now + self._settings.poll_seconds
-            )
+            # What lists a large vault for as long as it may rest must leave time for other work.
+            rest = max(self._settings.poll_seconds, now - self._since[True])
+            self._next_poll = now if self._begun[1] < self._tickets else now + rest
             self.observed += 1
             self._forget_intents(sweep)
             self.polled_at = self._clock.now()
