@@ -180,7 +180,8 @@ class Store:
                 "Free some space on its disk, or make it writable.",
             ) from error
         except sqlite3.DatabaseError as error:
-            raise Damaged(f"The state database {self._file} is damaged: {error}.") from error
+            # An error of our own is no reason to give the database up.
+            raise translated(self._file, error) or error from error
 
     # Rows
 

@@ -213,8 +213,8 @@ class Observer:
             if self._there is None and self._next_poll <= self._clock.monotonic():
                 self._begun[1] = self._tickets
                 self._overdue = self.lasting() - INTENT_LIFETIME
-                self._there = Sweep(self._remote, self._store, self._count, remote=True)
                 self._since[True] = self._clock.monotonic()
+                self._there = Sweep(self._remote, self._store, self._count, remote=True)
         if self._there is not None:
             sweep, self._there = self._there, None
             self._there = self._advance(sweep)
