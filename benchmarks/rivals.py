@@ -17,7 +17,7 @@ from tests.e2e.drives import DriveMachine
 from tests.s3model.profile import join
 from tests.s3model.service import VAULT
 
-from vaultsync.cli.demo_world import CommandFailed
+from vaultsync.cli.demo.world import CommandFailed
 from vaultsync.mount.kernel import holder
 
 if TYPE_CHECKING:

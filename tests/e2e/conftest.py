@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from vaultsync.cli.demo_world import Device, differences, settle
+from vaultsync.cli.demo.world import Device, differences, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vaultsync.cli.demo_world import CommandFailed
+from vaultsync.cli.demo.world import CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

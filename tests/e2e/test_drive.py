@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.drives import LIMIT, DriveMachine
 from tests.mount.kernel.mounted import needs_fuse
-from vaultsync.cli.demo_world import CommandFailed, settle
+from vaultsync.cli.demo.world import CommandFailed, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vaultsync.cli.demo_world import CommandFailed
+from vaultsync.cli.demo.world import CommandFailed
 from vaultsync.cloud.local import LocalCloud
 
 if TYPE_CHECKING:

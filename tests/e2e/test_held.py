@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.test_foreign import Outsider
-from vaultsync.cli.demo_world import CommandFailed
+from vaultsync.cli.demo.world import CommandFailed
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Household, Machine

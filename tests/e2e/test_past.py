@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vaultsync.cli.demo_world import CommandFailed
+from vaultsync.cli.demo.world import CommandFailed
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Household, Machine

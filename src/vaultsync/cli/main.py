@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAMILIES = {
-    "First steps": {"init": "setup", "demo": "demo", "version": "setup"},
+    "First steps": {"init": "setup", "demo": "demo.command", "version": "setup"},
     "Account": {
         "signup": "account",
         "verify": "account",

@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vaultsync.cli.demo_files import plant
-from vaultsync.cli.demo_world import PASSWORD, CommandFailed, Device, differences, paths, settle
+from vaultsync.cli.demo.files import plant
+from vaultsync.cli.demo.world import PASSWORD, CommandFailed, Device, differences, paths, settle
 from vaultsync.core.errors import Fatal
 
 if TYPE_CHECKING:

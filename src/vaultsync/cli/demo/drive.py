@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from vaultsync.cli.demo_steps import ANN, FILM, World, expect
-from vaultsync.cli.demo_world import settle
+from vaultsync.cli.demo.steps import ANN, FILM, World, expect
+from vaultsync.cli.demo.world import settle
 
 if TYPE_CHECKING:
     from pathlib import Path

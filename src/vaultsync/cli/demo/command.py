@@ -19,9 +19,9 @@ import click
 
 from vaultsync.cli import exits
 from vaultsync.cli.call import Call, Verb
-from vaultsync.cli.demo_drive import DRIVE
-from vaultsync.cli.demo_steps import ANN, FOUNDATIONS, LAST, LIFETIME, STEPS, World
-from vaultsync.cli.demo_world import PASSWORD, CommandFailed, Device
+from vaultsync.cli.demo.drive import DRIVE
+from vaultsync.cli.demo.steps import ANN, FOUNDATIONS, LAST, LIFETIME, STEPS, World
+from vaultsync.cli.demo.world import PASSWORD, CommandFailed, Device
 from vaultsync.cli.render import printable
 from vaultsync.core.errors import VaultsyncError
 from vaultsync.mount.kernel import holder

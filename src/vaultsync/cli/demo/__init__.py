@@ -1,0 +1,1 @@
+"""`vaultsync demo`: its steps, and the devices that they are done on."""
