@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vaultsync.cli import demo_files
+from vaultsync.cli.demo import files as demo_files
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Household, Machine
