@@ -8,7 +8,7 @@ import pytest
 
 from vaultsync import paths
 from vaultsync.config import Cloud, Folder, Profile
-from vaultsync.daemon import service
+from vaultsync.daemon import assembly, service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ def test_an_error_of_its_own_is_in_the_log_with_where_it_was(
     def assemble(*_: object) -> None:
         raise KeyError("a fault for this test")
 
-    monkeypatch.setattr(service, "assemble", assemble)
+    monkeypatch.setattr(assembly, "assemble", assemble)
     cloud = Cloud("eu-central-1", "pool", "client", "identities", "bucket")
     profile = Profile("default", cloud, Folder(tmp_path / "folder"))
     places = paths.places("default", tmp_path / "config")

@@ -154,7 +154,7 @@ RULES = (
         (
             Edit(
                 "sync/recorder.py",
-                "if operation is not None and operation.verb is Verb.PUSH:",
+                "if operation is not None and operation.verb.writes_remote:",
                 "if operation is not None and operation.verb is Verb.PULL:",
             ),
         ),
