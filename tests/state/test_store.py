@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -414,3 +415,42 @@ class TestTransactions:
 
 
 TestTotals = Totals.TestCase
+
+
+def test_who_finds_a_new_database_finds_everything_in_it(tmp_path: Path) -> None:
+    """Those who look at what was done do not wait until the daemon has begun."""
+    done = threading.Event()
+    troubles: list[Exception] = []
+
+    def look() -> None:
+        seen = 0
+        while not (done.is_set() and seen):
+            for file in tmp_path.glob("*.db"):
+                with Store(file, readonly=True) as store:
+                    try:
+                        store.events.read("", before=0, since=0, limit=1)
+                    except Exception as error:  # noqa: BLE001 - told below
+                        troubles.append(error)
+                seen += 1
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(40):
+        Store(tmp_path / f"{number}.db").close()
+    done.set()
+    looking.join()
+    assert troubles == []
+
+
+def test_what_is_left_of_a_removed_database_is_not_taken_for_the_new_ones(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    store = Store(file)
+    with store.transaction(durable=True):
+        store.set_meta("binding", "old")
+    copy = file.with_name("copy-wal")
+    copy.write_bytes(file.with_name("state.db-wal").read_bytes())
+    store.close()
+    file.unlink()
+    copy.rename(file.with_name("state.db-wal"))
+    with Store(file) as again:
+        assert again.meta("binding") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Self
@@ -60,6 +60,10 @@ class Journalled:
     source: str | None = None
 
 
+def _script(name: str) -> str:
+    return resources.files("vaultsync.state").joinpath(name).read_text()
+
+
 class Store:
     """The state of one vault on this device. Used by one thread; others take a `reader()`.
 
@@ -78,6 +82,8 @@ class Store:
         self._file = file
         self._readonly = readonly
         mode = "ro" if readonly else "rwc"
+        if not readonly and not file.exists():
+            self._make()
         try:
             self._db = sqlite3.connect(
                 f"{file.absolute().as_uri()}?mode={mode}",
@@ -95,6 +101,22 @@ class Store:
         except BaseException:
             self._db.close()
             raise
+
+    def _make(self) -> None:
+        """Make a new database, whole: who finds the file, to read in it, finds everything there.
+
+        Where that fails, opening it says why, or makes it after all.
+        """
+        new = self._file.with_name(f"{self._file.name}.new")
+        with suppress(sqlite3.Error, OSError):
+            new.unlink(missing_ok=True)
+            with closing(sqlite3.connect(new, isolation_level=None)) as database:
+                database.executescript(f"BEGIN;{_script('schema.sql')}COMMIT;")
+            # What is left of one that somebody removed must not be taken for this one's.
+            for end in ("-wal", "-shm"):
+                self._file.with_name(self._file.name + end).unlink(missing_ok=True)
+            self._file.hardlink_to(new)
+            new.unlink()
 
     def _prepare(self, readonly: bool) -> None:
         try:
@@ -121,9 +143,8 @@ class Store:
             raise Damaged(f"The state database {self._file} is damaged: {verdict}.")
 
     def _run_script(self, name: str) -> None:
-        script = resources.files("vaultsync.state").joinpath(name).read_text()
         try:
-            self._db.executescript(f"BEGIN;{script}COMMIT;")
+            self._db.executescript(f"BEGIN;{_script(name)}COMMIT;")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
