@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.sync.exhaustive.states import Nodes
 
-TURNS = 300
+TURNS = 250
 """Turns after which an engine that is not at rest is taken for one that never will be."""
 SOON = 150
 """Turns within which nearly all come to rest; only names that have to part take longer."""
